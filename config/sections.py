@@ -1,0 +1,124 @@
+"""The sections of the settings: one frozen record per table of ``default.toml``.
+
+No field has a default here: the figures live in ``default.toml`` and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0, le=1)]
+PositiveInt = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A table of the settings; unknown names are refused, so that a misspelling is seen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LogSettings(Section):
+    """How a process writes its log."""
+
+    level: Literal["debug", "info", "warning", "error"]
+    format: Literal["auto", "console", "json"]
+
+
+class EngineSettings(Section):
+    """How records are fetched, checkpointed and watched."""
+
+    batch_max_records: PositiveInt
+    fetch_wait_ms: PositiveInt
+    checkpoint_interval_s: PositiveFloat
+    idle_after_s: PositiveFloat
+    max_future_ms: PositiveInt
+    replication_factor: PositiveInt
+    store: Literal["memory://", "rocksdb://"]
+    web_host: str
+    web_port: Annotated[int, Field(ge=0, le=65535)]
+    ready_lag_records: PositiveInt
+    restart_limit: PositiveInt
+    restart_window_s: PositiveFloat
+
+
+class QoeSettings(Section):
+    """Windows, cohorts and thresholds of playback QoE."""
+
+    window_s: PositiveFloat
+    lateness_s: NonNegativeFloat
+    dimensions: tuple[str, ...]
+    cohorts: tuple[tuple[str, ...], ...]
+    max_leaf_cells: PositiveInt
+    min_viewers: PositiveFloat
+    baseline_half_life_windows: PositiveFloat
+    warmup_windows: NonNegativeInt
+    sigmas_high: PositiveFloat
+    sigmas_critical: PositiveFloat
+    stalled_ratio_rise: Share
+    stalled_ratio_critical_rise: Share
+    start_failure_warn: Share
+    start_failure_critical: Share
+    rebuffering_warn: Share
+    rebuffering_critical: Share
+    clear_after_windows: PositiveInt
+
+
+class SegmentSettings(Section):
+    """When a live pipeline has failed, and when it is well again."""
+
+    missing_fail: PositiveInt
+    missing_window: PositiveInt
+    missing_in_window_fail: PositiveInt
+    recover_after: PositiveInt
+
+
+class IncidentSettings(Section):
+    """What an incident remembers."""
+
+    remembered_ids: PositiveInt
+    timeline_entries: PositiveInt
+
+
+class PolicySettings(Section):
+    """Bounds of what is done automatically."""
+
+    steering_ttl_s: PositiveFloat
+    min_dwell_s: NonNegativeFloat
+    default_lease_s: PositiveFloat
+    backup_max_load: Share
+    target_max_load: Share
+
+
+class ActorSettings(Section):
+    """How actors know whom to obey."""
+
+    signing_key: str
+
+
+class PreferenceSettings(Section):
+    """How taste is learned and lists are made."""
+
+    decay: Share
+    weight_view: NonNegativeFloat
+    weight_like: NonNegativeFloat
+    weight_rating: NonNegativeFloat
+    weight_share: NonNegativeFloat
+    weight_add_to_list: NonNegativeFloat
+    genre_share: Share
+    popularity_share: Share
+    full_confidence_ratings: PositiveInt
+    prior_rating: NonNegativeFloat
+    list_length: PositiveInt
+    cache_ttl_s: PositiveInt
+
+
+class ExperimentSettings(Section):
+    """How sure results are."""
+
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    mixture_variance: PositiveFloat

@@ -1,0 +1,36 @@
+"""`cdn.nodes`: how each cache node is."""
+
+from __future__ import annotations
+
+from topics.fields import Name, NonNegative, OptionalName, Positive, Ratio, Record
+from topics.spec import Cleanup, TopicSpec
+
+
+class NodeReport(Record, frozen=True, kw_only=True):
+    """One cache node's own word on its capacity, load and health."""
+
+    node: Name
+    cdn: Name
+    site: OptionalName = ""
+    isp: OptionalName = ""
+    region: OptionalName = ""
+    tier: OptionalName = ""
+    capacity_gbps: Positive
+    load: Ratio
+    """Share of `capacity_gbps` in use."""
+    healthy: bool = True
+    cache_hit_ratio: Ratio | None = None
+    error_rate: Ratio | None = None
+    latency_p99_ms: NonNegative | None = None
+
+
+CDN_NODES = TopicSpec(
+    name="cdn.nodes",
+    key="node",
+    value=NodeReport,
+    key_of=lambda report: report.node,
+    describes="Cache nodes: capacity, load, health, cache hits, failures.",
+    producers=("CDN nodes", "gateway", "playhead produce"),
+    consumers=("policy",),
+    cleanup=Cleanup.COMPACT,
+)

@@ -1,0 +1,124 @@
+"""`commands` and `outcomes`: what an actor is asked to do for a while, and what came of it.
+
+A command is a lease: it holds until `expires_ms`, within `limits`, and says how it is undone. The same
+command twice has the effect of one.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from topics.fields import (
+    Cell,
+    Count,
+    EpochMs,
+    Name,
+    NonNegative,
+    OptionalName,
+    Positive,
+    Ratio,
+    Record,
+    Sentence,
+)
+from topics.spec import TopicSpec
+
+
+class CommandKind(StrEnum):
+    """What is asked."""
+
+    STEER = "steer"
+    """Move a share of an audience away from a CDN."""
+    SHED = "shed"
+    """Lower what an audience asks for: cap the bitrate, leave peer-to-peer delivery."""
+    FAIL_OVER = "fail_over"
+    """Serve a live stream from another pipeline."""
+    SCALE = "scale"
+    BREAK = "break"
+    RESUME = "resume"
+    """Undo the command named by `undoes`."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the actor must hold to, whatever the command asks."""
+
+    max_share: Ratio = 1.0
+    max_load: Ratio = 0.8
+    """No CDN may be driven over this share of its capacity."""
+    max_viewers: NonNegative | None = None
+
+
+class Command(Record, frozen=True, kw_only=True):
+    """One request to an actor."""
+
+    kind: CommandKind
+    target: Name
+    """The audience's cell key, or the live stream."""
+    generation: Count
+    """Grows with each command to a target: a lower one never replaces a higher one."""
+    incident: OptionalName = ""
+    owner: Name
+    """Who answers for it: an agent or a person."""
+    reason: Sentence
+    evidence: list[Sentence] = []
+    alternatives: list[Sentence] = []
+    """What else was thought of, and why not."""
+    expires_ms: EpochMs
+    limits: Limits = Limits()
+    undo: Sentence = ""
+    undoes: OptionalName = ""
+    dry_run: bool = False
+    audience: Cell = {}
+    away_from: OptionalName = ""
+    pathway_priority: list[Name] = []
+    share: Ratio = 1.0
+    max_bitrate_kbps: Positive | None = None
+    p2p: bool | None = None
+    pipeline: OptionalName = ""
+    origin_ms: EpochMs | None = None
+
+
+class OutcomeStatus(StrEnum):
+    """What became of a command."""
+
+    APPLIED = "applied"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    UNDONE = "undone"
+    DRY_RUN = "dry_run"
+
+
+class Outcome(Record, frozen=True, kw_only=True):
+    """What an actor did with a command, and why."""
+
+    command_id: Name
+    kind: CommandKind
+    target: Name
+    incident: OptionalName = ""
+    actor: Name
+    status: OutcomeStatus
+    reason: Sentence
+    before: Sentence = ""
+    after: Sentence = ""
+
+
+COMMANDS = TopicSpec(
+    name="commands",
+    key="target",
+    value=Command,
+    key_of=lambda command: command.target,
+    describes="Commands to the actors: leases with reason, evidence, limits and undo.",
+    producers=("policy", "operators"),
+    consumers=("cdn", "ingest"),
+)
+
+OUTCOMES = TopicSpec(
+    name="outcomes",
+    key="target",
+    value=Outcome,
+    key_of=lambda outcome: outcome.target,
+    describes="What the actors did with the commands.",
+    producers=("cdn", "ingest"),
+    consumers=("console",),
+)

@@ -1,0 +1,45 @@
+"""`dead-letters`: records that could not be taken, whole, with where they stood and why."""
+
+from __future__ import annotations
+
+from topics.fields import Count, Name, OptionalName, Record, Sentence
+from topics.spec import MAX_RECORD_BYTES, TopicSpec
+
+
+class DeadLetter(Record, frozen=True, kw_only=True):
+    """One record that was refused; `time_ms` is the broker's time of the original."""
+
+    topic: Name
+    partition: Count
+    offset: Count
+    reason: Sentence
+    agent: Name
+    """Who refused it."""
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: list[tuple[str, bytes]] = []
+    packed_index: Count | None = None
+    """Which event of a packed record it was; the value is then that event alone, if it could be cut out."""
+    redriven_from: OptionalName = ""
+
+
+def origin(letter: DeadLetter) -> str:
+    """Return where the record stood, as people write it.
+
+    >>> origin(DeadLetter(time_ms=0, topic="telemetry", partition=2, offset=7, reason="", agent="telemetry"))
+    'telemetry[2]@7'
+    """
+    return f"{letter.topic}[{letter.partition}]@{letter.offset}"
+
+
+DEAD_LETTERS = TopicSpec(
+    name="dead-letters",
+    key="origin",
+    value=DeadLetter,
+    key_of=origin,
+    describes="Records that were refused: the bytes, topic, partition, offset and reason.",
+    producers=("every agent",),
+    consumers=("playhead dead-letters",),
+    retention_hours=24 * 30,
+    max_bytes=2 * MAX_RECORD_BYTES,
+)
