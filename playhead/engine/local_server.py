@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import signal
 import socket
 import time
@@ -24,6 +25,10 @@ Report = Callable[[str], None]
 HOST = "127.0.0.1"
 LOG_TAIL_LINES = 20
 START_ATTEMPTS = 3
+PORT_ATTEMPTS = 100
+# Below the ports that systems hand to clients: a client that keeps calling a stopped server from such a
+# port can, by chance, call from the very port it calls, connect to itself, and so keep the server out.
+FREE_PORTS = range(20_000, 32_768)
 
 
 def silent(_: str) -> None:
@@ -286,29 +291,34 @@ class _Chooser:
 
     def port(self, wanted: int | None) -> int:
         """`wanted` when it is free, else any free one."""
-        for candidate in (wanted, 0):
-            if candidate is None:
-                continue
-            held = socket.socket()
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                held.bind((HOST, candidate))
-            except OSError:
-                held.close()
-                continue
-            self._held.append(held)
-            return int(held.getsockname()[1])
-        raise PortError("the machine has no free port left")
+        candidates = random.sample(FREE_PORTS, k=PORT_ATTEMPTS)  # noqa: S311 - any will do
+        for candidate in [wanted, *candidates] if wanted else candidates:
+            held = _bound(candidate)
+            if held is not None:
+                self._held.append(held)
+                return candidate
+        raise PortError(
+            f"none of {PORT_ATTEMPTS} ports tried from {FREE_PORTS.start} to {FREE_PORTS.stop - 1} is free"
+        )
+
+
+def _bound(port: int) -> socket.socket | None:
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        held.bind((HOST, port))
+    except OSError:
+        held.close()
+        return None
+    return held
 
 
 def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-        return True
+    held = _bound(port)
+    if held is None:
+        return False
+    held.close()
+    return True
 
 
 def _unusable(folder: Path, error: OSError) -> DataFolderError:
