@@ -291,7 +291,7 @@ class _Chooser:
 
     def port(self, wanted: int | None) -> int:
         """`wanted` when it is free, else any free one."""
-        candidates = random.sample(FREE_PORTS, k=PORT_ATTEMPTS)  # noqa: S311 - any will do
+        candidates = random.sample(FREE_PORTS, k=PORT_ATTEMPTS)
         for candidate in [wanted, *candidates] if wanted else candidates:
             held = _bound(candidate)
             if held is not None:
