@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar, Literal
 
 from playhead.engine.errors import StartError
 from playhead.engine.folders import project_folder
@@ -58,39 +59,25 @@ class Compose:
         redis_port: int = DEFAULT_REDIS_PORT,
         report: Report = silent,
     ) -> None:
-        self._file = file
+        self._command = ["docker", "compose", "--file", str(file)]
         self._ports = {"PLAYHEAD_KAFKA_PORT": str(kafka_port), "PLAYHEAD_REDIS_PORT": str(redis_port)}
         self._report = report
-        self.brokers = f"{HOST}:{kafka_port}"
-        self.redis_url = f"redis://{HOST}:{redis_port}/0"
-
-    def up(self, *services: str) -> None:
-        """Start `services` and wait until they are healthy; quick when they are already.
-
-        Raises:
-            StartError: Compose failed; what it said is in the text.
-        """
-        self._report(f"starting {' and '.join(services)} with Docker Compose")
-        self._run("up", "--detach", "--wait", *services)
+        self.kafka = ComposeService(self, "kafka", f"{HOST}:{kafka_port}")
+        self.redis = ComposeService(self, "redis", f"redis://{HOST}:{redis_port}/0")
 
     def down(self) -> None:
         """Stop and remove the containers; volumes stay."""
-        self._run("down")
+        self.run("down")
 
-    def stop(self, service: str) -> None:
-        """Stop one service's container in good order."""
-        self._run("stop", service)
+    def run(self, *arguments: str, report: str | None = None) -> str:
+        """What `docker compose` prints for `arguments`.
 
-    def kill(self, service: str) -> None:
-        """End one service's container at once."""
-        self._run("kill", service)
-
-    def running(self, service: str) -> bool:
-        """Whether the service's container runs."""
-        return service in self._run("ps", "--services", "--status", "running").split()
-
-    def _run(self, *arguments: str) -> str:
-        command = ["docker", "compose", "--file", str(self._file), *arguments]
+        Raises:
+            StartError: it failed; what it said is in the text.
+        """
+        if report is not None:
+            self._report(report)
+        command = [*self._command, *arguments]
         environment: Mapping[str, str] = {**os.environ, **self._ports}
         try:
             ran = subprocess.run(  # noqa: S603
@@ -101,6 +88,43 @@ class Compose:
         if ran.returncode != 0:
             raise StartError(f"`{' '.join(command)}` failed. It says:\n{ran.stderr.strip()}")
         return ran.stdout
+
+
+class ComposeService:
+    """One service of a compose file."""
+
+    origin: ClassVar[Literal["compose"]] = "compose"
+
+    def __init__(self, compose: Compose, name: str, address: str) -> None:
+        self._compose = compose
+        self._name = name
+        self.address = address
+
+    def answers(self) -> bool:
+        """Whether the service's container runs."""
+        running = self._compose.run("ps", "--services", "--status", "running")
+        return self._name in running.split()
+
+    def start(self) -> bool:
+        """Start the container and wait until it is healthy; False when it was running already."""
+        was_running = self.answers()
+        report = None if was_running else f"starting {self._name} with Docker Compose"
+        self._compose.run("up", "--detach", "--wait", self._name, report=report)
+        return not was_running
+
+    def stop(self) -> bool:
+        """Stop the container in good order; False when it was not running."""
+        return self._end("stop")
+
+    def kill(self) -> bool:
+        """End the container at once; False when it was not running."""
+        return self._end("kill")
+
+    def _end(self, command: str) -> bool:
+        was_running = self.answers()
+        if was_running:
+            self._compose.run(command, self._name)
+        return was_running
 
 
 def _prints(*command: str, timeout_s: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 DATA_FOLDER_VARIABLE = "PLAYHEAD_DATA_DIR"
@@ -14,9 +15,9 @@ def project_folder() -> Path | None:
     return root if (root / "pyproject.toml").is_file() else None
 
 
-def data_folder() -> Path:
+def data_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """The data folder: PLAYHEAD_DATA_DIR, else `.playhead` in the checkout, else in the current folder."""
-    given = os.environ.get(DATA_FOLDER_VARIABLE)
+    given = environment.get(DATA_FOLDER_VARIABLE)
     if given:
         return Path(given).expanduser().absolute()
     return (project_folder() or Path.cwd()) / ".playhead"

@@ -60,6 +60,11 @@ class LocalKafka(LocalServer):
         """The address for clients, as `bootstrap.servers` takes it."""
         return f"{HOST}:{self.port}"
 
+    @property
+    def address(self) -> str:
+        """The same as `brokers`."""
+        return self.brokers
+
     def _prepare(self, ports: Mapping[str, int]) -> tuple[Sequence[str], Mapping[str, str]]:
         java = find_java()
         jars = fetch_kafka(self._tools, self._report)

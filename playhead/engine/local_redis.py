@@ -85,6 +85,11 @@ class LocalRedis(LocalServer):
         """The address for clients."""
         return f"redis://{HOST}:{self.port}/0"
 
+    @property
+    def address(self) -> str:
+        """The same as `url`."""
+        return self.url
+
     def _prepare(self, ports: Mapping[str, int]) -> tuple[Sequence[str], Mapping[str, str]]:
         program = find_redis(self._tools)
         command = [str(program.path), "--port", str(ports["client"]), "--bind", HOST]

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -56,6 +56,7 @@ class LocalServer(ABC):
         stop_timeout_s: how long it may take to end by itself before it is killed.
     """
 
+    origin: ClassVar[Literal["local"]] = "local"
     name: ClassVar[str]
     port_names: ClassVar[tuple[str, ...]] = ("client",)
 
@@ -81,6 +82,11 @@ class LocalServer(ABC):
     @abstractmethod
     def _answers(self, port: int) -> bool:
         """Whether a client gets an answer from the server on `port`."""
+
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """Where clients find the server, as they take it."""
 
     @property
     def log(self) -> Path:
