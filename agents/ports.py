@@ -1,0 +1,101 @@
+"""What agents ask of the application that runs them.
+
+The application is Faust's, with two things added: hot lanes, which hand over whole batches of one partition,
+and views, which keep the newest record of each key of a compacted topic. Agents see them through these
+protocols, so that tests pass in their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from topics.emission import Emission
+from topics.spec import AnySpec, TopicSpec
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Publish(Protocol):
+    """Sends emissions and returns once the broker has acknowledged them all."""
+
+    async def __call__(self, emissions: Sequence[Emission]) -> None:
+        """Send `emissions`, each with its key.
+
+        Raises:
+            KafkaError: the broker did not take them in time.
+        """
+
+
+class View(Protocol[R_co]):
+    """The newest record of each key of a compacted topic, kept up to date in the background."""
+
+    def get(self, key: str) -> R_co | None:
+        """Return the newest record of `key`."""
+
+    def values(self) -> Iterable[R_co]:
+        """Return the newest record of every key."""
+
+
+class Batch(Protocol):
+    """Records of one partition, in order. Columns are made when first asked for."""
+
+    @property
+    def topic(self) -> str:
+        """The topic's name without the run's prefix."""
+
+    @property
+    def partition(self) -> int:
+        """The partition all records come from."""
+
+    @property
+    def keys(self) -> list[bytes | None]: ...
+
+    @property
+    def values(self) -> list[bytes | None]: ...
+
+    @property
+    def offsets(self) -> list[int]: ...
+
+    @property
+    def times_ms(self) -> list[int]:
+        """The broker's times."""
+
+    @property
+    def packed(self) -> list[bool]:
+        """Whether each record carries many events."""
+
+    def refuse(self, index: int, reason: str, packed_index: int | None = None) -> None:
+        """Send record `index`, or one event of it, to the dead letters."""
+
+    def __len__(self) -> int: ...
+
+
+class LaneProcessor(Protocol):
+    """Turns batches of one partition into emissions. What it emits must not depend on where batches end."""
+
+    def process(self, batch: Batch) -> list[Emission]:
+        """Take `batch` in and return what follows from it."""
+
+    def idle(self) -> list[Emission]:
+        """The partition has nothing more to read for now."""
+
+    def snapshot(self) -> bytes:
+        """Return all that is known, or nothing where there is no state."""
+
+    def restore(self, data: bytes) -> None:
+        """Know again what `snapshot` told."""
+
+
+class App(Protocol):
+    """Faust's application with lanes and views; what is not named here is Faust's."""
+
+    topic: Callable[..., Any]
+    agent: Callable[..., Any]
+    Table: Callable[..., Any]
+
+    def lane(self, name: str, spec: AnySpec, make: Callable[[int, int], LaneProcessor]) -> None:
+        """Run `make(partition, partitions)` over each assigned partition of `spec`, as a group of its own."""
+
+    def view(self, spec: TopicSpec[Any]) -> View[Any]:
+        """Follow the compacted topic `spec`."""

@@ -1,0 +1,23 @@
+"""The `playhead` command: one module per command group, each with a `register(app)`."""
+
+from __future__ import annotations
+
+import typer
+
+from playhead.cli import settings_command
+
+app = typer.Typer(
+    name="playhead",
+    help="The open control room for video streaming: it keeps every viewer's playhead moving.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,
+)
+
+for module in (settings_command,):
+    module.register(app)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
