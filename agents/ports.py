@@ -68,6 +68,9 @@ class Batch(Protocol):
     def refuse(self, index: int, reason: str, packed_index: int | None = None) -> None:
         """Send record `index`, or one event of it, to the dead letters."""
 
+    def tally(self, *, processed: int, late: int = 0) -> None:
+        """Count the events inside the records, by what became of them."""
+
     def __len__(self) -> int: ...
 
 

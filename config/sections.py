@@ -35,6 +35,7 @@ class EngineSettings(Section):
     batch_max_records: PositiveInt
     fetch_wait_ms: PositiveInt
     checkpoint_interval_s: PositiveFloat
+    remembered_ids: PositiveInt
     idle_after_s: PositiveFloat
     max_future_ms: PositiveInt
     replication_factor: PositiveInt
@@ -80,7 +81,6 @@ class SegmentSettings(Section):
 class IncidentSettings(Section):
     """What an incident remembers."""
 
-    remembered_ids: PositiveInt
     timeline_entries: PositiveInt
 
 
