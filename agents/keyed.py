@@ -108,7 +108,7 @@ def keep(
             outcome, row, emissions = take(event)
         except ContractError as error:
             outcome, row, emissions = "dead", None, [refuse(event, error.reason)]
-        except Exception as error:  # noqa: BLE001 - one record that no one foresaw must not stop the stream
+        except Exception as error:  # one record that no one foresaw must not stop the stream
             log.exception("record refused", agent=name, topic=spec.name, offset=event.message.offset)
             outcome, row, emissions = "dead", None, [refuse(event, f"{type(error).__name__}: {error}")]
         await publish(emissions)
@@ -120,7 +120,8 @@ def keep(
         metrics.PROCESSING_SECONDS.labels(name).observe(time.perf_counter() - began)
         metrics.LATENCY_SECONDS.labels(name).observe(max(time.time() - event.message.timestamp, 0.0))
 
-    @app.agent(topic, name=name)
-    async def agent(stream: Any) -> None:
+    async def fold(stream: Any) -> None:
         async for event in stream.events():
             await handle(event)
+
+    app.agent(topic, name=name)(fold)
