@@ -86,10 +86,18 @@ def _born(pid: int) -> str | None:
     except OSError:
         return None
     state, start_ticks = fields[0], fields[19]
-    if state in "ZX":
+    if state in "ZX" and not _threads_left(pid):
         return None
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return f"{boot}/{start_ticks}"
+
+
+def _threads_left(pid: int) -> bool:
+    # A killed process looks dead while its other threads still end, and till then it holds its ports.
+    try:
+        return len(os.listdir(f"/proc/{pid}/task")) > 1  # noqa: PTH208 - names only, and it may vanish
+    except OSError:
+        return False
 
 
 def _born_by_ps(pid: int) -> str | None:

@@ -282,6 +282,12 @@ def accepts(host: str, port: int, timeout_s: float = 1.0) -> bool:
         return False
 
 
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with _Chooser() as chooser:
+        return chooser.port(None)
+
+
 class _Chooser:
     """Chooses ports and holds them all until done, so that no two are the same."""
 
