@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -58,7 +59,7 @@ class Publisher:
         futures = []
         for emission in emissions:
             future: asyncio.Future[None] = loop.create_future()
-            self.send(emission, lambda error, _, f=future: loop.call_soon_threadsafe(_settle, f, error))
+            self.send(emission, partial(_settle_soon, loop, future))
             futures.append(future)
         await asyncio.gather(*futures)
 
@@ -101,6 +102,12 @@ class Publisher:
 def _report(error: KafkaError | None, message: Message) -> None:
     if error is not None:
         log.error("record not delivered", topic=message.topic(), error=str(error))
+
+
+def _settle_soon(
+    loop: asyncio.AbstractEventLoop, future: asyncio.Future[None], error: KafkaError | None, _: Message
+) -> None:
+    loop.call_soon_threadsafe(_settle, future, error)
 
 
 def _settle(future: asyncio.Future[None], error: KafkaError | None) -> None:

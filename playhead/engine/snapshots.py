@@ -1,8 +1,8 @@
 """Where lanes keep what they know: chunks in `lane.state`, pointed to by the metadata of an offset commit.
 
-A commit is atomic, so offset and state change together: a worker that dies between writing a snapshot and
-committing leaves the old pair in force. Chunks alternate between two parities, so that compaction, which keeps
-the newest value of each key, never removes the snapshot that a commit still points to.
+A commit is atomic, so offset and state change together: a worker that dies between writing a snapshot
+and committing leaves the old pair in force. Chunks alternate between two parities, so that compaction,
+which keeps the newest value of each key, never removes the snapshot that a commit still points to.
 """
 
 from __future__ import annotations
@@ -118,8 +118,9 @@ class SnapshotStore:
             while len(found) < pointer.chunks:
                 if time.monotonic() > deadline:
                     raise SnapshotError(
-                        f"{self._lane}: {len(found)} of {pointer.chunks} chunks of the snapshot of {topic}"
-                        f"[{partition}]@{next_offset} found in {self._topic} from offset {pointer.first_offset}"
+                        f"{self._lane}: the snapshot of {topic}[{partition}]@{next_offset} is not whole:"
+                        f" {len(found)} of {pointer.chunks} chunks in {self._topic}"
+                        f" from offset {pointer.first_offset}"
                     )
                 for message in consumer.consume(100, 0.2):
                     if message.error() is not None:
