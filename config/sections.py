@@ -54,6 +54,8 @@ class QoeSettings(Section):
     lateness_s: NonNegativeFloat
     dimensions: tuple[str, ...]
     cohorts: tuple[tuple[str, ...], ...]
+    scope: str
+    max_scopes: PositiveInt
     max_leaf_cells: PositiveInt
     min_viewers: PositiveFloat
     baseline_half_life_windows: PositiveFloat

@@ -55,7 +55,7 @@ class CohortParts(Record, frozen=True, kw_only=True):
     measures: dict[str, list[float]] = {}
     """Column per name of `Measures`, a value per leaf cell."""
     folded: Count = 0
-    """Leaf cells folded into ``other`` by the limit on their number."""
+    """Beats whose combination was folded into ``other`` by the limit on leaf cells."""
 
 
 class CohortWindow(Record, frozen=True, kw_only=True):

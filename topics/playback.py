@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-import msgspec
-
 from topics.fields import Count, DurationMs, Name, NonNegative, OptionalName, Positive, Record
-from topics.spec import TopicSpec
+from topics.spec import PackedRecord, TopicSpec
 
 
 class PlayerState(StrEnum):
@@ -50,6 +48,8 @@ class Beat(Record, frozen=True, kw_only=True):
     """Play pressed to first frame (CMCD `msd`), once per session, in the beat that first plays."""
     attempt: bool = False
     """True in the first beat of a session."""
+    started: bool = True
+    """False until the session has shown its first frame: tells a start failure from a playback failure."""
     error: OptionalName = ""
     buffer_ms: DurationMs | None = None
     throughput_kbps: NonNegative | None = None
@@ -58,10 +58,14 @@ class Beat(Record, frozen=True, kw_only=True):
     """How many sessions this one stands for, where players are sampled."""
 
 
-class Beats(msgspec.Struct, frozen=True, kw_only=True):
+class Beats(PackedRecord, frozen=True, kw_only=True):
     """Many beats in one record."""
 
     beats: list[Beat]
+
+    def only(self, index: int) -> Beats:
+        """Return a record with beat `index` alone."""
+        return Beats(beats=[self.beats[index]])
 
 
 PLAYBACK = TopicSpec(

@@ -1,0 +1,212 @@
+"""Sums playback beats into event-time windows: playback ─▶ cohorts.parts.
+
+Beats are keyed by session, so every partition sees a part of every cohort; the parts of a window are put
+together by `agents.cohorts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from xxhash import xxh3_64_intdigest
+
+from agents import metrics
+from agents.ports import App, Batch, Publish
+from config import Settings
+from config.sections import QoeSettings
+from models.cohort_windows import BeatColumns, CohortWindows, WindowSums
+from topics import COHORT_PARTS, PLAYBACK, ContractError
+from topics.cohorts import MEASURES, CohortParts
+from topics.emission import Emission
+from topics.fields import derive_id
+from topics.playback import Beat, Beats, PlayerState
+
+NAME = "playback"
+
+_MANY = msgspec.json.Decoder(list[Beat])
+_PACKED = msgspec.json.Decoder(Beats)
+_LEFT = (PlayerState.QUIT, PlayerState.ENDED)
+
+
+def attach(app: App, settings: Settings, publish: Publish) -> None:
+    """Run a window summer over each partition of `playback`."""
+    del publish  # a lane publishes what its processor returns
+    app.lane(
+        NAME,
+        PLAYBACK,
+        lambda partition, partitions: BeatSummer(
+            partition, partitions, settings.qoe, settings.engine.max_future_ms
+        ),
+    )
+
+
+class BeatSummer:
+    """Implements `agents.ports.LaneProcessor` for one partition of `playback`."""
+
+    def __init__(self, partition: int, partitions: int, qoe: QoeSettings, max_future_ms: int) -> None:
+        self._partition = partition
+        self._partitions = partitions
+        self._qoe = qoe
+        self._dimensions = ((qoe.scope,) if qoe.scope else ()) + qoe.dimensions
+        self._max_future_ms = max_future_ms
+        self._window_ms = int(qoe.window_s * 1000)
+        self._windows = CohortWindows(
+            window_ms=self._window_ms,
+            lateness_ms=int(qoe.lateness_s * 1000),
+            max_cells=qoe.max_leaf_cells,
+            dimensions=len(self._dimensions),
+        )
+
+    def process(self, batch: Batch) -> list[Emission]:
+        """Return the parts of the windows that the beats of `batch` closed."""
+        beats, places = self._decode(batch)
+        before = self._windows.watermark_ms
+        if beats:
+            late = self._windows.add_many(_columns(beats, self._dimensions))
+            for i in np.flatnonzero(late).tolist():
+                record, inside = places[i]
+                batch.refuse(record, f"late: {beats[i].time_ms} ms is before the watermark", inside)
+            batch.tally(processed=len(beats) - int(late.sum()), late=int(late.sum()))
+        closed = self._windows.close()
+        origin_ms = batch.times_ms[-1] if closed else None
+        parts = [self._part(window, origin_ms) for window in closed]
+        boundary = self._boundary()
+        if not closed and before // self._window_ms * self._window_ms < boundary:
+            parts.append(self._silence(boundary, idle=False))
+        if boundary >= 0:
+            metrics.WATERMARK_SECONDS.labels(NAME, self._partition).set(boundary / 1000)
+        return [Emission(COHORT_PARTS, part) for part in parts]
+
+    def idle(self) -> list[Emission]:
+        """Return what the open windows hold so far, and word that there is nothing more to wait for."""
+        parts = [self._part(window, None) for window in self._windows.open()]
+        parts.append(self._silence(max(self._boundary(), 0), idle=True))
+        return [Emission(COHORT_PARTS, part) for part in parts]
+
+    def snapshot(self) -> bytes:
+        """Return the open windows."""
+        return self._windows.snapshot()
+
+    def restore(self, data: bytes) -> None:
+        """Go on with the open windows of `snapshot`."""
+        self._windows.restore(data)
+
+    def _boundary(self) -> int:
+        """The newest end of a window that the watermark has passed; negative while nothing was seen."""
+        watermark = self._windows.watermark_ms
+        return watermark // self._window_ms * self._window_ms if watermark >= 0 else -1
+
+    def _decode(self, batch: Batch) -> tuple[list[Beat], list[tuple[int, int | None]]]:
+        """Return the good beats, and for each its record and its place inside a packed one."""
+        found = self._decode_at_once(batch)
+        beats: list[Beat] = []
+        places: list[tuple[int, int | None]] = []
+        for index, inside, beat in found if found is not None else self._decode_one_by_one(batch):
+            if beat.time_ms > batch.times_ms[index] + self._max_future_ms:
+                batch.refuse(
+                    index,
+                    f"time_ms: {beat.time_ms} lies {beat.time_ms - batch.times_ms[index]} ms after its arrival,"
+                    f" more than {self._max_future_ms}: from the future",
+                    inside,
+                )
+                continue
+            beats.append(beat)
+            places.append((index, inside))
+        return beats, places
+
+    def _decode_at_once(self, batch: Batch) -> list[tuple[int, int | None, Beat]] | None:
+        """Decode all records as one array, which is several times faster; None where one of them is bad."""
+        if any(batch.packed):
+            return None
+        values = batch.values
+        try:
+            beats = _MANY.decode(b"[" + b",".join(value or b"!" for value in values) + b"]")
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        if len(beats) != len(values):  # a value of several records would shift all behind it
+            return None
+        return [(index, None, beat) for index, beat in enumerate(beats)]
+
+    def _decode_one_by_one(self, batch: Batch) -> list[tuple[int, int | None, Beat]]:
+        found: list[tuple[int, int | None, Beat]] = []
+        for index, (value, packed) in enumerate(zip(batch.values, batch.packed, strict=True)):
+            try:
+                if packed:
+                    beats = _PACKED.decode(value or b"").beats
+                    found += [(index, inside, beat) for inside, beat in enumerate(beats)]
+                else:
+                    found.append((index, None, PLAYBACK.decode(value)))
+            except ContractError as error:
+                batch.refuse(index, error.reason)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                batch.refuse(index, str(error))
+        return found
+
+    def _part(self, window: WindowSums, origin_ms: int | None) -> CohortParts:
+        return CohortParts(
+            id=derive_id("part", self._partition, window.start_ms),
+            time_ms=window.start_ms,
+            source=self._partition,
+            sources=self._partitions,
+            window_start_ms=window.start_ms,
+            window_ms=self._window_ms,
+            watermark_ms=max(self._boundary(), 0),
+            origin_ms=origin_ms,
+            dimensions=list(self._dimensions),
+            cells=[list(cell) for cell in window.cells],
+            measures={name: window.sums[:, column].tolist() for column, name in enumerate(MEASURES)},
+            folded=window.folded,
+        )
+
+    def _silence(self, boundary_ms: int, *, idle: bool) -> CohortParts:
+        return CohortParts(
+            id=derive_id("silence", self._partition, boundary_ms, idle),
+            time_ms=boundary_ms,
+            source=self._partition,
+            sources=self._partitions,
+            window_start_ms=boundary_ms,
+            window_ms=self._window_ms,
+            watermark_ms=boundary_ms,
+            idle=idle,
+        )
+
+
+def _columns(beats: Sequence[Beat], dimensions: tuple[str, ...]) -> BeatColumns:
+    sums = np.zeros((len(beats), len(MEASURES)))
+    column = {name: sums[:, i] for i, name in enumerate(MEASURES)}
+    weight = np.array([beat.weight for beat in beats])
+    play_ms = np.array([beat.play_ms for beat in beats])
+    bitrate = np.array([-1 if beat.bitrate_kbps is None else beat.bitrate_kbps for beat in beats])
+    startup_ms = np.array([-1 if beat.startup_ms is None else beat.startup_ms for beat in beats])
+    failed = np.array([beat.state is PlayerState.FAILED for beat in beats])
+    left = np.array([beat.state in _LEFT for beat in beats])
+    started = np.array([beat.started for beat in beats])
+    stall_ms = np.array([beat.stall_ms for beat in beats])
+    stalls = np.array([beat.stalls for beat in beats])
+    column["play_ms"][:] = play_ms
+    column["stall_ms"][:] = stall_ms
+    column["stalls"][:] = stalls
+    column["attempts"][:] = [beat.attempt for beat in beats]
+    column["starts"][:] = startup_ms >= 0
+    column["startup_ms"][:] = np.maximum(startup_ms, 0)
+    column["start_failures"][:] = failed & ~started
+    column["exits_before_start"][:] = left & ~started
+    column["playback_failures"][:] = failed & started
+    column["bitrate_ms"][:] = np.where(bitrate >= 0, play_ms, 0)
+    column["bitrate_kbps_ms"][:] = np.where(bitrate >= 0, play_ms * bitrate, 0)
+    sums *= weight[:, None]
+    return BeatColumns(
+        time_ms=np.array([beat.time_ms for beat in beats], dtype=np.int64),
+        cells=[tuple(_value(beat, name) for name in dimensions) for beat in beats],
+        sessions=np.array([xxh3_64_intdigest(beat.session_id) for beat in beats], dtype=np.uint64),
+        stalled=(stall_ms > 0) | (stalls > 0),
+        weight=weight,
+        sums=sums,
+    )
+
+
+def _value(beat: Beat, dimension: str) -> str:
+    value = getattr(beat, dimension)
+    return "" if value is None else str(value)
