@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from topics import DEAD_LETTERS
-from topics.dead_letters import DeadLetter
+from topics.dead_letters import MAX_KEPT_BYTES, DeadLetter
 from topics.emission import Emission
 from topics.fields import MAX_TIME_MS, derive_id
 
@@ -37,7 +37,8 @@ def dead_letter(
             reason=reason[:REASON_CHARACTERS],
             agent=agent,
             key=key,
-            value=value,
+            value=value[:MAX_KEPT_BYTES] if value is not None else None,
+            value_bytes=len(value) if value is not None and len(value) > MAX_KEPT_BYTES else None,
             headers=list(headers),
             packed_index=packed_index,
         ),

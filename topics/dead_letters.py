@@ -5,6 +5,9 @@ from __future__ import annotations
 from topics.fields import Count, Name, OptionalName, Record, Sentence
 from topics.spec import MAX_RECORD_BYTES, TopicSpec
 
+MAX_KEPT_BYTES = MAX_RECORD_BYTES
+"""Longer values are cut: in JSON bytes take a third more room, and a letter has to fit a record."""
+
 
 class DeadLetter(Record, frozen=True, kw_only=True):
     """One record that was refused; `time_ms` is the broker's time of the original."""
@@ -17,10 +20,13 @@ class DeadLetter(Record, frozen=True, kw_only=True):
     """Who refused it."""
     key: bytes | None = None
     value: bytes | None = None
+    value_bytes: Count | None = None
+    """Size of the original value where it was too large to keep: `value` is then only its beginning."""
     headers: list[tuple[str, bytes]] = []
     packed_index: Count | None = None
-    """Which event of a packed record it was; the value is then that event alone, if it could be cut out."""
+    """Which event of a packed record it was; `value` is the packed record, whole or with that event alone."""
     redriven_from: OptionalName = ""
+    """In a receipt: the id of the letter at the same origin that was driven back. A receipt has no bytes."""
 
 
 def origin(letter: DeadLetter) -> str:
