@@ -107,8 +107,8 @@ class BeatSummer:
             if beat.time_ms > batch.times_ms[index] + self._max_future_ms:
                 batch.refuse(
                     index,
-                    f"time_ms: {beat.time_ms} lies {beat.time_ms - batch.times_ms[index]} ms after its arrival,"
-                    f" more than {self._max_future_ms}: from the future",
+                    f"time_ms: {beat.time_ms} is from the future: more than {self._max_future_ms} ms after"
+                    f" its arrival at {batch.times_ms[index]}",
                     inside,
                 )
                 continue
@@ -118,11 +118,11 @@ class BeatSummer:
 
     def _decode_at_once(self, batch: Batch) -> list[tuple[int, int | None, Beat]] | None:
         """Decode all records as one array, which is several times faster; None where one of them is bad."""
-        if any(batch.packed):
+        values = [value or b"" for value in batch.values]
+        if any(batch.packed) or max(map(len, values), default=0) > PLAYBACK.max_bytes:
             return None
-        values = batch.values
         try:
-            beats = _MANY.decode(b"[" + b",".join(value or b"!" for value in values) + b"]")
+            beats = _MANY.decode(b"[" + b",".join(values) + b"]")
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
         if len(beats) != len(values):  # a value of several records would shift all behind it
@@ -200,7 +200,7 @@ def _columns(beats: Sequence[Beat], dimensions: tuple[str, ...]) -> BeatColumns:
     return BeatColumns(
         time_ms=np.array([beat.time_ms for beat in beats], dtype=np.int64),
         cells=[tuple(_value(beat, name) for name in dimensions) for beat in beats],
-        sessions=np.array([xxh3_64_intdigest(beat.session_id) for beat in beats], dtype=np.uint64),
+        sessions=np.array([xxh3_64_intdigest(beat.session_id.encode()) for beat in beats], dtype=np.uint64),
         stalled=(stall_ms > 0) | (stalls > 0),
         weight=weight,
         sums=sums,

@@ -68,6 +68,12 @@ class QoeSettings(Section):
     start_failure_critical: Share
     rebuffering_warn: Share
     rebuffering_critical: Share
+    startup_warn_ms: PositiveFloat
+    startup_critical_ms: PositiveFloat
+    bitrate_drop_warn: Share
+    bitrate_drop_critical: Share
+    history_windows: PositiveInt
+    relearn_after_windows: PositiveInt
     clear_after_windows: PositiveInt
 
 

@@ -1,0 +1,128 @@
+"""Puts the parts of a window together: one part from each partition of `playback`.
+
+A window is whole when every source that is not idle has a watermark at or past its end. Sources that were
+never heard of are waited for. With every source idle nothing closes: silence is no reason to call a window
+done. A part sent again replaces the one before, so replays change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from topics.cohorts import MEASURES, CohortParts
+
+
+class MergedWindow(msgspec.Struct, frozen=True):
+    """A whole window: `sums` has shape (cells, measures)."""
+
+    start_ms: int
+    window_ms: int
+    dimensions: tuple[str, ...]
+    cells: list[tuple[str, ...]]
+    sums: NDArray[np.float64]
+    origin_ms: int | None
+
+
+class _Source(msgspec.Struct):
+    watermark_ms: int
+    idle: bool
+
+
+class _State(msgspec.Struct):
+    sources: dict[int, _Source] = {}
+    expected: int = 0
+    closed_ms: int = -1
+    """End of the newest window that was closed."""
+    pending: dict[int, dict[int, CohortParts]] = {}
+
+
+class WindowMerge:
+    """Merges parts into windows.
+
+    Example:
+        >>> def part(source, start, watermark, viewers):
+        ...     return CohortParts(time_ms=start, source=source, sources=2, window_start_ms=start, window_ms=10,
+        ...         watermark_ms=watermark, dimensions=["cdn"], cells=[["a"]],
+        ...         measures={name: [viewers] for name in MEASURES})
+        >>> merge = WindowMerge()
+        >>> merge.add(part(0, 0, 10, 3.0)), merge.close()
+        (True, [])
+        >>> merge.add(part(1, 0, 20, 4.0)), [float(w.sums[0, 0]) for w in merge.close()]
+        (True, [7.0])
+        >>> merge.add(part(1, 0, 20, 4.0))
+        False
+    """
+
+    def __init__(self) -> None:
+        self._state = _State()
+
+    def add(self, part: CohortParts) -> bool:
+        """Take a part in; False where it is too late for its window, which is closed."""
+        state = self._state
+        state.expected = max(state.expected, part.sources)
+        known = state.sources.get(part.source)
+        newest = max(part.watermark_ms, known.watermark_ms if known is not None else 0)
+        state.sources[part.source] = _Source(newest, part.idle)
+        if not part.cells:
+            return True
+        if part.window_start_ms + part.window_ms <= state.closed_ms:
+            return False
+        state.pending.setdefault(part.window_start_ms, {})[part.source] = part
+        return True
+
+    @property
+    def watermark_ms(self) -> int | None:
+        """Up to where all that speak have spoken; None where that is not known."""
+        state = self._state
+        if len(state.sources) < state.expected:
+            return None
+        return min((each.watermark_ms for each in state.sources.values() if not each.idle), default=None)
+
+    def close(self) -> list[MergedWindow]:
+        """Return the windows that are whole, oldest first, and forget them."""
+        watermark = self.watermark_ms
+        if watermark is None:
+            return []
+        whole = []
+        for start in sorted(self._state.pending):
+            parts = self._state.pending[start]
+            end = start + next(iter(parts.values())).window_ms
+            if end > watermark:
+                break
+            whole.append(_merged(parts.values()))
+            del self._state.pending[start]
+        self._state.closed_ms = max(self._state.closed_ms, watermark)
+        return whole
+
+    def snapshot(self) -> bytes:
+        """Return all that is known."""
+        return msgspec.msgpack.encode(self._state)
+
+    def restore(self, data: bytes) -> None:
+        """Know again what `snapshot` told."""
+        self._state = msgspec.msgpack.decode(data, type=_State)
+
+
+def _merged(parts: Iterable[CohortParts]) -> MergedWindow:
+    # In the order of the sources, so that sums of fractions do not depend on the order of arrival.
+    ordered = sorted(parts, key=lambda part: part.source)
+    codes: dict[tuple[str, ...], int] = {}
+    where = [codes.setdefault(tuple(cell), len(codes)) for part in ordered for cell in part.cells]
+    sums = np.zeros((len(codes), len(MEASURES)))
+    for column, name in enumerate(MEASURES):
+        values = [value for part in ordered for value in part.measures[name]]
+        sums[:, column] = np.bincount(where, values, len(codes))
+    origins = [part.origin_ms for part in ordered if part.origin_ms is not None]
+    first = ordered[0]
+    return MergedWindow(
+        start_ms=first.window_start_ms,
+        window_ms=first.window_ms,
+        dimensions=tuple(first.dimensions),
+        cells=list(codes),
+        sums=sums,
+        origin_ms=max(origins, default=None),
+    )
