@@ -13,10 +13,14 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
 from playhead.engine import compose
-from playhead.engine.compose import DEFAULT_KAFKA_PORT, DEFAULT_REDIS_PORT, Compose, ComposeService
+from playhead.engine.compose import (
+    DEFAULT_KAFKA_PORT,
+    DEFAULT_REDIS_PORT,
+    Compose,
+    ComposePorts,
+    ComposeService,
+)
 from playhead.engine.errors import EngineError, ToolError
 from playhead.engine.folders import data_folder
 from playhead.engine.given import GivenKafka, GivenRedis
@@ -68,9 +72,9 @@ class Options:
             data_folder=data_folder(environment),
             brokers=environment.get("PLAYHEAD_BROKERS", ""),
             redis_url=environment.get("PLAYHEAD_REDIS_URL", ""),
-            kafka_port=_number(environment, "PLAYHEAD_KAFKA_PORT"),
-            redis_port=_number(environment, "PLAYHEAD_REDIS_PORT"),
-            heap_mb=_number(environment, "PLAYHEAD_KAFKA_HEAP_MB") or DEFAULT_HEAP_MB,
+            kafka_port=_port(environment, "PLAYHEAD_KAFKA_PORT"),
+            redis_port=_port(environment, "PLAYHEAD_REDIS_PORT"),
+            heap_mb=_heap_mb(environment, "PLAYHEAD_KAFKA_HEAP_MB") or DEFAULT_HEAP_MB,
             may_use_docker=_yes(environment, "PLAYHEAD_DOCKER"),
         )
 
@@ -126,13 +130,6 @@ class ServicesStatus:
     data_folder: str
 
 
-class ComposeRecord(msgspec.Struct, frozen=True):
-    """What was started with Compose; kept in the data folder until `down`."""
-
-    kafka_port: int
-    redis_port: int
-
-
 def up(
     options: Options, report: Report = silent, docker_available: Callable[[], bool] = compose.available
 ) -> Services:
@@ -148,12 +145,31 @@ def up(
     """
     docker = cache(lambda: options.may_use_docker and docker_available())
     with folder_lock(options.data_folder, report, waiting_for="the services"):
-        kafka = _bring_up("Kafka", _kafka_to_start(options, report, docker))
+        sources = choose_kafka(options, docker, report), choose_redis(options, docker, report)
+        if any(source.origin == "compose" for source in sources):
+            compose.remember(options.data_folder, _compose_ports(options))
+        kafka = _bring_up("Kafka", sources[0])
         try:
-            redis = _bring_up("Redis", _redis_to_start(options, report, docker))
+            redis = _bring_up("Redis", sources[1])
         except ToolError as error:
             return Services(kafka, None, (NO_REDIS.format(reason=error),))
         return Services(kafka, redis, ())
+
+
+def choose_kafka(options: Options, docker: Callable[[], bool], report: Report = silent) -> KafkaSource:
+    """Where `up` takes Kafka from; nothing is started or changed."""
+    source = _kafka(options, report)
+    if isinstance(source, LocalServer) and not source.running and docker():
+        return Compose(_compose_ports(options), report).kafka
+    return source
+
+
+def choose_redis(options: Options, docker: Callable[[], bool], report: Report = silent) -> RedisSource:
+    """Where `up` takes Redis from; nothing is started or changed."""
+    source = _redis(options, report)
+    if isinstance(source, LocalServer) and not source.running and docker():
+        return Compose(_compose_ports(options), report).redis
+    return source
 
 
 def down(options: Options, report: Report = silent) -> tuple[str, ...]:
@@ -163,10 +179,10 @@ def down(options: Options, report: Report = silent) -> tuple[str, ...]:
         for server in (_local_redis(options, report), _local_kafka(options, report)):
             if server.stop():
                 stopped.append(server.name)
-        if (record := _compose_record(options)) is not None:
+        if (ports := compose.remembered(options.data_folder)) is not None:
             # Forgotten first: where Docker is gone for good, the containers are too.
-            _record_file(options).unlink()
-            _compose(options, record, report).down()
+            compose.forget(options.data_folder)
+            Compose(ports, report).down()
             stopped.append("Docker Compose")
     return tuple(stopped)
 
@@ -212,31 +228,17 @@ def kill_kafka(options: Options, report: Report = silent) -> bool:
 def _kafka(options: Options, report: Report = silent) -> KafkaSource:
     if options.brokers:
         return GivenKafka(options.brokers)
-    if (record := _compose_record(options)) is not None:
-        return _compose(options, record, report).kafka
+    if (ports := compose.remembered(options.data_folder)) is not None:
+        return Compose(ports, report).kafka
     return _local_kafka(options, report)
 
 
 def _redis(options: Options, report: Report = silent) -> RedisSource:
     if options.redis_url:
         return GivenRedis(options.redis_url)
-    if (record := _compose_record(options)) is not None:
-        return _compose(options, record, report).redis
+    if (ports := compose.remembered(options.data_folder)) is not None:
+        return Compose(ports, report).redis
     return _local_redis(options, report)
-
-
-def _kafka_to_start(options: Options, report: Report, docker: Callable[[], bool]) -> KafkaSource:
-    source = _kafka(options, report)
-    if isinstance(source, LocalServer) and not source.running and docker():
-        return _compose(options, _record_compose(options), report).kafka
-    return source
-
-
-def _redis_to_start(options: Options, report: Report, docker: Callable[[], bool]) -> RedisSource:
-    source = _redis(options, report)
-    if isinstance(source, LocalServer) and not source.running and docker():
-        return _compose(options, _record_compose(options), report).redis
-    return source
 
 
 def _bring_up(name: str, source: Source) -> Service:
@@ -278,43 +280,31 @@ def _local_redis(options: Options, report: Report) -> LocalRedis:
     return LocalRedis(options.data_folder / "redis", options.redis_port, tools=tools, report=report)
 
 
-def _compose(options: Options, record: ComposeRecord, report: Report) -> Compose:
-    file = compose.compose_file()
-    if file is None:
-        raise EngineError(f"{_record_file(options)} says Docker Compose was used, but its file is gone")
-    return Compose(file, kafka_port=record.kafka_port, redis_port=record.redis_port, report=report)
+def _compose_ports(options: Options) -> ComposePorts:
+    if (remembered := compose.remembered(options.data_folder)) is not None:
+        return remembered
+    return ComposePorts(options.kafka_port or DEFAULT_KAFKA_PORT, options.redis_port or DEFAULT_REDIS_PORT)
 
 
-def _record_file(options: Options) -> Path:
-    return options.data_folder / "compose.json"
+def _port(environment: Mapping[str, str], name: str) -> int | None:
+    return _whole(environment, name, range(1, 65_536), "a port from 1 to 65535")
 
 
-def _compose_record(options: Options) -> ComposeRecord | None:
-    try:
-        return msgspec.json.decode(_record_file(options).read_bytes(), type=ComposeRecord)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, msgspec.DecodeError) as error:
-        raise EngineError(f"{_record_file(options)}: {error}. Delete this file and start again") from error
+def _heap_mb(environment: Mapping[str, str], name: str) -> int | None:
+    return _whole(environment, name, range(64, 65_537), "a number of MB from 64 to 65536")
 
 
-def _record_compose(options: Options) -> ComposeRecord:
-    record = ComposeRecord(options.kafka_port or DEFAULT_KAFKA_PORT, options.redis_port or DEFAULT_REDIS_PORT)
-    _record_file(options).write_bytes(msgspec.json.encode(record))
-    return record
-
-
-def _number(environment: Mapping[str, str], name: str) -> int | None:
+def _whole(environment: Mapping[str, str], name: str, allowed: range, expected: str) -> int | None:
     text = environment.get(name, "")
     if not text:
         return None
-    if not text.isdecimal():
-        raise EngineError(f"{name} = {text!r}: expected a whole number")
+    if not text.isdecimal() or int(text) not in allowed:
+        raise EngineError(f"{name} = {text!r}: expected {expected}")
     return int(text)
 
 
 def _yes(environment: Mapping[str, str], name: str) -> bool:
-    text = environment.get(name, "yes").lower()
+    text = environment.get(name) or "yes"
     if text not in ("yes", "no"):
         raise EngineError(f"{name} = {text!r}: expected yes or no")
     return text == "yes"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from playhead.engine.errors import StartError
+import msgspec
+
+from playhead.engine.errors import DataFolderError, StartError
 from playhead.engine.folders import project_folder
 from playhead.engine.local_server import HOST, Report, silent
 
@@ -41,29 +42,57 @@ def available() -> bool:
     return compose_file() is not None and compose_answers() and engine_answers()
 
 
+class ComposePorts(msgspec.Struct, frozen=True):
+    """The ports on this machine under which composed services are found."""
+
+    kafka: int = DEFAULT_KAFKA_PORT
+    redis: int = DEFAULT_REDIS_PORT
+
+
+def remember(folder: Path, ports: ComposePorts) -> None:
+    """Note in the data folder that Compose is used, so that later commands need not ask Docker."""
+    _record(folder).write_bytes(msgspec.json.encode(ports))
+
+
+def remembered(folder: Path) -> ComposePorts | None:
+    """The ports in use, or None when Compose is not.
+
+    Raises:
+        DataFolderError: the note cannot be read.
+    """
+    try:
+        return msgspec.json.decode(_record(folder).read_bytes(), type=ComposePorts)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise DataFolderError(f"{_record(folder)}: {error}. Delete this file and start again") from error
+
+
+def forget(folder: Path) -> None:
+    """Note that Compose is not used any more."""
+    _record(folder).unlink(missing_ok=True)
+
+
 class Compose:
     """The project's Compose services, of which only Kafka and Redis are started here.
 
     Args:
-        file: the compose file.
-        kafka_port: the port on this machine for Kafka's clients.
-        redis_port: the port on this machine for Redis' clients.
+        ports: where they are found on this machine.
         report: told what is being done.
+
+    Raises:
+        StartError: there is no docker-compose.yml, for this is not a checkout.
     """
 
-    def __init__(
-        self,
-        file: Path,
-        *,
-        kafka_port: int = DEFAULT_KAFKA_PORT,
-        redis_port: int = DEFAULT_REDIS_PORT,
-        report: Report = silent,
-    ) -> None:
+    def __init__(self, ports: ComposePorts, report: Report = silent) -> None:
+        file = compose_file()
+        if file is None:
+            raise StartError("Docker Compose was used here, but there is no docker-compose.yml any more")
         self._command = ["docker", "compose", "--file", str(file)]
-        self._ports = {"PLAYHEAD_KAFKA_PORT": str(kafka_port), "PLAYHEAD_REDIS_PORT": str(redis_port)}
+        self._environment = {"PLAYHEAD_KAFKA_PORT": str(ports.kafka), "PLAYHEAD_REDIS_PORT": str(ports.redis)}
         self._report = report
-        self.kafka = ComposeService(self, "kafka", f"{HOST}:{kafka_port}")
-        self.redis = ComposeService(self, "redis", f"redis://{HOST}:{redis_port}/0")
+        self.kafka = ComposeService(self, "kafka", f"{HOST}:{ports.kafka}")
+        self.redis = ComposeService(self, "redis", f"redis://{HOST}:{ports.redis}/0")
 
     def down(self) -> None:
         """Stop and remove the containers; volumes stay."""
@@ -78,7 +107,7 @@ class Compose:
         if report is not None:
             self._report(report)
         command = [*self._command, *arguments]
-        environment: Mapping[str, str] = {**os.environ, **self._ports}
+        environment = {**os.environ, **self._environment}
         try:
             ran = subprocess.run(  # noqa: S603
                 command, check=False, capture_output=True, text=True, env=environment, timeout=UP_TIMEOUT_S
@@ -86,7 +115,10 @@ class Compose:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise StartError(f"`{' '.join(command)}` did not finish: {error}") from error
         if ran.returncode != 0:
-            raise StartError(f"`{' '.join(command)}` failed. It says:\n{ran.stderr.strip()}")
+            raise StartError(
+                f"`{' '.join(command)}` failed; PLAYHEAD_DOCKER=no does without Docker. "
+                f"It says:\n{ran.stderr.strip()}"
+            )
         return ran.stdout
 
 
@@ -101,8 +133,11 @@ class ComposeService:
         self.address = address
 
     def answers(self) -> bool:
-        """Whether the service's container runs."""
-        running = self._compose.run("ps", "--services", "--status", "running")
+        """Whether the service's container runs; it does not where Docker is gone."""
+        try:
+            running = self._compose.run("ps", "--services", "--status", "running")
+        except StartError:
+            return False
         return self._name in running.split()
 
     def start(self) -> bool:
@@ -125,6 +160,10 @@ class ComposeService:
         if was_running:
             self._compose.run(command, self._name)
         return was_running
+
+
+def _record(folder: Path) -> Path:
+    return folder / "compose.json"
 
 
 def _prints(*command: str, timeout_s: float) -> bool:
