@@ -29,6 +29,14 @@ class LogSettings(Section):
     format: Literal["auto", "console", "json"]
 
 
+class KafkaSettings(Section):
+    """How long commands wait for the broker."""
+
+    connect_timeout_s: PositiveFloat
+    request_timeout_s: PositiveFloat
+    delivery_timeout_s: PositiveFloat
+
+
 class EngineSettings(Section):
     """How records are fetched, checkpointed and watched."""
 

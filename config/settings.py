@@ -1,6 +1,6 @@
 """All settings, read once, frozen, passed on.
 
-Three layers, later ones winning: ``default.toml``, a TOML file of the user's, the environment.
+Three layers, later ones winning: the TOML files of this package, one of the user's, the environment.
 """
 
 from __future__ import annotations
@@ -22,11 +22,15 @@ from pydantic_settings import (
 )
 
 from config import sections
+from config.detection import DetectionSettings, EnsembleSettings
 from config.errors import ConfigError
+from config.localisation import LocalisationFigures
 
 PREFIX = "PLAYHEAD_"
 NESTING = "__"
 USER_FILE = "playhead.toml"
+DEFAULT_FILES = ("default.toml", "detection.toml", "localisation.toml")
+"""The figures of this package, by subject."""
 
 
 class Settings(BaseSettings):
@@ -39,8 +43,12 @@ class Settings(BaseSettings):
     prefix: str
     data_dir: Path
     log: sections.LogSettings
+    kafka: sections.KafkaSettings
     engine: sections.EngineSettings
+    detection: DetectionSettings
+    ensemble: EnsembleSettings
     qoe: sections.QoeSettings
+    localisation: LocalisationFigures
     segments: sections.SegmentSettings
     incidents: sections.IncidentSettings
     policy: sections.PolicySettings
@@ -85,7 +93,7 @@ def load(environment: Mapping[str, str], folder: Path | None = None) -> Loaded:
         ...
         config.errors.ConfigError: PLAYHEAD_QOE__WINDOW_S = 'soon': expected a valid number
     """
-    layers = [("default.toml", _read_default())]
+    layers = [(name, _read_default(name)) for name in DEFAULT_FILES]
     user_file = _user_file(environment, folder or Path.cwd())
     if user_file is not None:
         layers.append((str(user_file), _read_user(user_file)))
@@ -100,8 +108,8 @@ def load(environment: Mapping[str, str], folder: Path | None = None) -> Loaded:
         raise ConfigError(_explain(error, origins)) from error
 
 
-def _read_default() -> dict[str, Any]:
-    return tomllib.loads(resources.files("config").joinpath("default.toml").read_text(encoding="utf-8"))
+def _read_default(name: str) -> dict[str, Any]:
+    return tomllib.loads(resources.files("config").joinpath(name).read_text(encoding="utf-8"))
 
 
 def _user_file(environment: Mapping[str, str], folder: Path) -> Path | None:
