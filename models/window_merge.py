@@ -45,8 +45,8 @@ class WindowMerge:
 
     Example:
         >>> def part(source, start, watermark, viewers):
-        ...     return CohortParts(time_ms=start, source=source, sources=2, window_start_ms=start, window_ms=10,
-        ...         watermark_ms=watermark, dimensions=["cdn"], cells=[["a"]],
+        ...     return CohortParts(time_ms=start, source=source, sources=2, window_start_ms=start,
+        ...         window_ms=10, watermark_ms=watermark, dimensions=["cdn"], cells=[["a"]],
         ...         measures={name: [viewers] for name in MEASURES})
         >>> merge = WindowMerge()
         >>> merge.add(part(0, 0, 10, 3.0)), merge.close()

@@ -57,6 +57,15 @@ class CohortParts(Record, frozen=True, kw_only=True):
     folded: Count = 0
     """Beats whose combination was folded into ``other`` by the limit on leaf cells."""
 
+    def __post_init__(self) -> None:
+        for cell in self.cells:
+            if len(cell) != len(self.dimensions):
+                raise ValueError(f"cell {cell} does not have the dimensions {self.dimensions}")
+        if self.cells:
+            for name in MEASURES:
+                if len(self.measures.get(name, ())) != len(self.cells):
+                    raise ValueError(f"measures: {name} does not have a value for each of the cells")
+
 
 class CohortWindow(Record, frozen=True, kw_only=True):
     """QoE of one cohort in one window."""
