@@ -11,13 +11,14 @@ from topics.commands import COMMANDS, OUTCOMES
 from topics.dead_letters import DEAD_LETTERS
 from topics.encoding import ENCODING_JOBS, ENCODING_LADDERS
 from topics.errors import ContractError, PlayheadError
-from topics.experiments import EXPERIMENT_RESULTS, EXPERIMENTS
+from topics.experiments import EXPERIMENT_PARTS, EXPERIMENT_RESULTS, EXPERIMENTS
 from topics.incidents import INCIDENTS
 from topics.ingest import SEGMENTS, SELECTION
 from topics.lane_state import LANE_STATE
 from topics.operator import OPERATOR_ACTIONS
 from topics.playback import PLAYBACK
 from topics.policies import POLICIES
+from topics.popularity import POPULARITY
 from topics.recommendations import INVALIDATIONS, RECOMMENDATIONS
 from topics.spec import ENCODING_HEADER, PACKED, AnySpec, Cleanup, TopicSpec
 from topics.steering import STEERING
@@ -45,6 +46,8 @@ ALL: tuple[AnySpec, ...] = (
     CHAOS,
     RECOMMENDATIONS,
     INVALIDATIONS,
+    POPULARITY,
+    EXPERIMENT_PARTS,
     EXPERIMENT_RESULTS,
     ENCODING_JOBS,
     ENCODING_LADDERS,
@@ -70,6 +73,7 @@ __all__ = [
     "ENCODING_JOBS",
     "ENCODING_LADDERS",
     "EXPERIMENTS",
+    "EXPERIMENT_PARTS",
     "EXPERIMENT_RESULTS",
     "INCIDENTS",
     "INVALIDATIONS",
@@ -79,6 +83,7 @@ __all__ = [
     "PACKED",
     "PLAYBACK",
     "POLICIES",
+    "POPULARITY",
     "RECOMMENDATIONS",
     "SEGMENTS",
     "SELECTION",

@@ -1,4 +1,4 @@
-"""`experiments` and `experiment.results`: what is tried on whom, and what came of it so far."""
+"""`experiments`, `experiments.parts` and `experiment.results`: what is tried on whom, and what came of it."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ class Experiment(Record, frozen=True, kw_only=True):
     maximum_hours: Count = 24 * 14
     layer: OptionalName = ""
     """Experiments of one layer never share a viewer."""
+    layer_start: Ratio = 0.0
+    """Where the experiment's part of its layer begins: it reaches from here to `layer_start + traffic`."""
     status: ExperimentStatus = ExperimentStatus.DRAFT
 
     def __post_init__(self) -> None:
@@ -52,6 +54,29 @@ class Experiment(Record, frozen=True, kw_only=True):
         total = sum(variant.share for variant in self.variants)
         if abs(total - 1) > 1e-9:
             raise ValueError(f"variants: the shares add up to {total:g}, not to 1")
+        if self.layer_start + self.traffic > 1 + 1e-9:
+            raise ValueError(
+                f"layer_start {self.layer_start:g} + traffic {self.traffic:g} reaches beyond the layer: 1 is its end"
+            )
+
+
+class MetricChange(msgspec.Struct, frozen=True, kw_only=True):
+    """One viewer's value of one metric, before and after an action; values are whole numbers."""
+
+    metric: Name
+    before: Count | None = None
+    """Absent where the viewer was not counted yet."""
+    after: Count
+
+
+class ExperimentPart(Record, frozen=True, kw_only=True):
+    """What one action of one viewer changes in one experiment."""
+
+    experiment: Name
+    variant: Name
+    control: Name
+    minimum_sample: Count
+    changes: list[MetricChange]
 
 
 class VariantResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +92,10 @@ class VariantResult(msgspec.Struct, frozen=True, kw_only=True):
     lift_low: float | None = None
     lift_high: float | None = None
     """Ends of the always-valid interval of `lift`: it holds at every moment anyone looks."""
+    p_value: Ratio | None = None
+    """Always-valid p-value of `lift`."""
     significant: bool = False
+    """The interval leaves out 0 and the experiment has its minimum sample."""
 
 
 class ExperimentResult(Record, frozen=True, kw_only=True):
@@ -91,12 +119,24 @@ EXPERIMENTS = TopicSpec(
     partitions=1,
 )
 
+EXPERIMENT_PARTS = TopicSpec(
+    name="experiments.parts",
+    key="experiment",
+    value=ExperimentPart,
+    key_of=lambda part: part.experiment,
+    describes="Changes of viewers' metrics per experiment and variant, from all partitions of viewing.",
+    producers=("experiments",),
+    consumers=("experiment-results",),
+    retention_hours=24,
+    internal=True,
+)
+
 EXPERIMENT_RESULTS = TopicSpec(
     name="experiment.results",
     key="experiment",
     value=ExperimentResult,
     key_of=lambda result: result.experiment,
     describes="Running, always-valid results per variant and metric.",
-    producers=("experiments",),
+    producers=("experiment-results",),
     consumers=("experimenters", "console"),
 )

@@ -3,11 +3,46 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
 from topics.fields import Name, OptionalName, Record
 from topics.spec import Cleanup, TopicSpec
+
+CacheKey = Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
+"""A key of the cache, or the beginning of one: names joined by colons, which the names themselves escape."""
+
+
+def list_key(viewer: str) -> str:
+    """Return the cache key of a viewer's list.
+
+    >>> list_key("v-1"), list_key("a:b")
+    ('list:v-1', 'list:a%3Ab')
+    """
+    return f"list:{_escaped(viewer)}"
+
+
+def genre_lists_prefix(viewer: str) -> str:
+    """Return what the cache keys of a viewer's lists by genre begin with.
+
+    >>> genre_lists_prefix("v-1")
+    'list:v-1:genre:'
+    """
+    return f"{list_key(viewer)}:genre:"
+
+
+def session_key(viewer: str) -> str:
+    """Return the cache key of a viewer's session.
+
+    >>> session_key("v-1")
+    'session:v-1'
+    """
+    return f"session:{_escaped(viewer)}"
+
+
+def _escaped(name: str) -> str:
+    return name.replace("%", "%25").replace(":", "%3A")
 
 
 class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +73,7 @@ class Invalidation(Record, frozen=True, kw_only=True):
     """Entries of the cache that must not be served any more."""
 
     scope: InvalidationScope
-    key: Name
+    key: CacheKey
     reason: OptionalName = ""
 
 

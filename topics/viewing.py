@@ -10,6 +10,9 @@ import msgspec
 from topics.fields import DurationMs, Name, OptionalName, Record
 from topics.spec import TopicSpec
 
+MAX_RATING = 5.0
+"""The best rating; the worst is 0."""
+
 
 class Action(StrEnum):
     """What a viewer did."""
@@ -31,7 +34,7 @@ class ViewerAction(Record, frozen=True, kw_only=True):
     """A pseudonym: never a name, address or account number."""
     action: Action
     title: OptionalName = ""
-    rating: Annotated[float, msgspec.Meta(ge=0, le=5)] | None = None
+    rating: Annotated[float, msgspec.Meta(ge=0, le=MAX_RATING)] | None = None
     watched_ms: DurationMs | None = None
     query: OptionalName = ""
     region: OptionalName = ""
@@ -44,5 +47,5 @@ VIEWING = TopicSpec(
     key_of=lambda action: action.viewer,
     describes="Viewers' actions: play, stop, complete, like, rate, share, search, add to list.",
     producers=("gateway", "playhead produce"),
-    consumers=("preferences", "experiments"),
+    consumers=("preferences", "popularity", "experiments"),
 )
