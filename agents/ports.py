@@ -1,8 +1,8 @@
 """What agents ask of the application that runs them.
 
-The application is Faust's, with two things added: hot lanes, which hand over whole batches of one partition,
-and views, which keep the newest record of each key of a compacted topic. Agents see them through these
-protocols, so that tests pass in their own.
+The application is Faust's, with three things added: hot lanes, which hand over whole batches of one
+partition, views, which keep the newest record of each key of a compacted topic, and a cache. Agents see them
+through these protocols, so that tests pass in their own.
 """
 
 from __future__ import annotations
@@ -90,9 +90,26 @@ class LaneProcessor(Protocol):
         """Know again what `snapshot` told."""
 
 
-class App(Protocol):
-    """Faust's application with lanes and views; what is not named here is Faust's."""
+class Cache(Protocol):
+    """Bytes by key, for a while. A cache that cannot be reached has nothing and stops nobody."""
 
+    async def put(self, key: str, value: bytes, ttl_s: float) -> None:
+        """Keep `value` for `ttl_s` seconds, in place of what `key` had."""
+
+    async def get(self, key: str) -> bytes | None:
+        """Return what `key` has, or None."""
+
+    async def invalidate(self, key: str) -> None:
+        """Drop what `key` has: no later `get` returns it."""
+
+    async def invalidate_prefix(self, prefix: str) -> None:
+        """Drop what every key that begins with `prefix` has."""
+
+
+class App(Protocol):
+    """Faust's application with lanes, views and a cache; what is not named here is Faust's."""
+
+    cache: Cache
     topic: Callable[..., Any]
     agent: Callable[..., Any]
     Table: Callable[..., Any]

@@ -128,13 +128,28 @@ class PreferenceSettings(Section):
     genre_share: Share
     popularity_share: Share
     full_confidence_ratings: PositiveInt
-    prior_rating: NonNegativeFloat
+    prior_rating: Annotated[float, Field(ge=0, le=5)]
+    new_viewer_actions: NonNegativeInt
+    remembered_titles: PositiveInt
+    remembered_genres: PositiveInt
     list_length: PositiveInt
+    popularity_interval_s: PositiveFloat
     cache_ttl_s: PositiveInt
 
 
+class CacheSettings(Section):
+    """How the cache bears a Redis that is slow or away."""
+
+    timeout_s: PositiveFloat
+    retry_s: PositiveFloat
+    pending_invalidations: PositiveInt
+    memory_entries: PositiveInt
+
+
 class ExperimentSettings(Section):
-    """How sure results are."""
+    """How sure results are, and how often they are told."""
 
     confidence: Annotated[float, Field(gt=0, lt=1)]
-    mixture_variance: PositiveFloat
+    warmup_viewers: Annotated[int, Field(ge=2)]
+    result_interval_s: PositiveFloat
+    remembered_parts: PositiveInt

@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     policy: sections.PolicySettings
     actors: sections.ActorSettings
     preferences: sections.PreferenceSettings
+    cache: sections.CacheSettings
     experiments: sections.ExperimentSettings
 
     @classmethod

@@ -56,7 +56,7 @@ class Experiment(Record, frozen=True, kw_only=True):
             raise ValueError(f"variants: the shares add up to {total:g}, not to 1")
         if self.layer_start + self.traffic > 1 + 1e-9:
             raise ValueError(
-                f"layer_start {self.layer_start:g} + traffic {self.traffic:g} reaches beyond the layer: 1 is its end"
+                f"layer_start {self.layer_start:g} + traffic {self.traffic:g} is beyond 1, the layer's end"
             )
 
 
