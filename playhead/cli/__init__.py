@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from playhead.cli import settings_command
+from playhead.cli import services_command, settings_command
 
 app = typer.Typer(
     name="playhead",
@@ -14,7 +14,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 
-for module in (settings_command,):
+for module in (services_command, settings_command):
     module.register(app)
 
 

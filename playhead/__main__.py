@@ -1,0 +1,7 @@
+"""Runs the command line: ``python -m playhead``."""
+
+from __future__ import annotations
+
+from playhead.cli import main
+
+main()

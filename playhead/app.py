@@ -1,0 +1,168 @@
+"""All wiring: which agents there are, in the order data meets them, and the applications that run them.
+
+Each agent is a Faust application of its own, and so a consumer group of its own: workers may run all of them
+or a chosen few, and share the partitions of those they run. Importing this module starts nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import faust
+from faust.app.base import BootStrategy
+from mode import Service
+
+from agents import cohorts, experiments, incidents, playback, policy, preferences, segments, telemetry
+from agents.ports import App, Cache, LaneProcessor, Publish, View
+from config import Settings
+from playhead.actors import cdn, ingest
+from playhead.engine.lane import Lane
+from playhead.engine.view import TopicView
+from playhead.publisher import Publisher
+from topics.errors import PlayheadError
+from topics.spec import AnySpec, TopicSpec
+
+Attach = Callable[[App, Settings, Publish], None]
+
+AGENTS: dict[str, Attach] = {
+    # telemetry ─▶ anomalies
+    "telemetry": telemetry.attach,
+    # playback ─▶ cohorts.parts ─▶ cohorts, anomalies with their causes
+    "playback": playback.attach,
+    "cohorts": cohorts.attach,
+    # ingest.segments ─▶ anomalies
+    "segments": segments.attach,
+    # anomalies ─▶ incidents ─▶ commands
+    "incidents": incidents.attach,
+    "policy": policy.attach,
+    # commands ─▶ steering, ingest.selection, outcomes
+    "cdn": cdn.attach,
+    "ingest": ingest.attach,
+    # viewing ─▶ recommendations, experiment.results
+    "preferences": preferences.attach,
+    "experiments": experiments.attach,
+    "experiment-results": experiments.attach_results,
+}
+
+
+class UnknownAgentError(PlayheadError):
+    """An agent was asked for that does not exist."""
+
+    exit_code = 2
+
+
+class _Boot(BootStrategy):  # type: ignore[misc]
+    """Starts views first, then Faust's own services where the agent reads through Faust, then lanes."""
+
+    app: PlayheadApp
+
+    def server(self) -> Iterable[Service]:
+        own: Iterable[Service] = super().server() if self.app.agents else ()
+        return (*self.app.views, *own, *self.app.lanes)
+
+
+class PlayheadApp(faust.App):  # type: ignore[misc]
+    """Implements `agents.ports.App`: Faust's application, with hot lanes, views and a cache."""
+
+    BootStrategy = _Boot
+
+    def __init__(
+        self, name: str, settings: Settings, client: Mapping[str, Any], cache: Cache, **options: Any
+    ) -> None:
+        super().__init__(
+            f"{settings.prefix}playhead.{name}",
+            broker=[f"kafka://{address}" for address in client["bootstrap.servers"].split(",")],
+            datadir=str(settings.data_dir / "worker" / f"{settings.prefix}{name}"),
+            store=settings.engine.store,
+            key_serializer="raw",
+            value_serializer="raw",
+            autodiscover=False,
+            web_enabled=False,
+            topic_disable_leader=True,
+            topic_replication_factor=settings.engine.replication_factor,
+            table_standby_replicas=0,
+            consumer_auto_offset_reset="earliest",
+            broker_session_timeout=6.0,
+            broker_heartbeat_interval=1.5,
+            broker_request_timeout=20.0,
+            broker_commit_interval=1.0,
+            stream_wait_empty=False,
+            **options,
+        )
+        self.agent_name = name
+        self.cache = cache
+        self.lanes: list[Lane] = []
+        self.views: list[TopicView[Any]] = []
+        self._settings = settings
+        self._client = client
+
+    def lane(self, name: str, spec: AnySpec, make: Callable[[int, int], LaneProcessor]) -> None:
+        """Run `make(partition, partitions)` over each assigned partition of `spec`."""
+        self.lanes.append(
+            Lane(
+                name,
+                spec,
+                make,
+                client=self._client,
+                prefix=self._settings.prefix,
+                engine=self._settings.engine,
+            )
+        )
+
+    def view(self, spec: TopicSpec[Any]) -> View[Any]:
+        """Follow the compacted topic `spec`."""
+        view = TopicView(spec, self._client, self._settings.prefix)
+        self.views.append(view)
+        return view
+
+    @property
+    def ready(self) -> bool:
+        """Whether it knows its partitions and has recovered its tables and views."""
+        recovered = not self.agents or (self.started and not self.rebalancing and self._recovered)
+        return recovered and all(service.ready for service in (*self.lanes, *self.views))
+
+    @property
+    def _recovered(self) -> bool:
+        return bool(self.tables.recovery.completed.is_set())
+
+    @property
+    def lag_records(self) -> int:
+        """Records that its lanes have not read yet."""
+        return sum(lane.lag_records for lane in self.lanes)
+
+    def changelogs(self) -> list[tuple[str, int]]:
+        """Return name and partitions of the topics that hold the tables' changes."""
+        return [(table.changelog_topic.get_topic_name(), table.partitions) for table in self.tables.values()]
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The applications of one worker, and what they share."""
+
+    apps: list[PlayheadApp]
+    publisher: Publisher
+
+
+def build(settings: Settings, client: Mapping[str, Any], cache: Cache, names: Sequence[str] = ()) -> Pipeline:
+    """Return the applications of the agents `names`, or of all of them, ready to be started.
+
+    Args:
+        client: settings of the Kafka client, with ``bootstrap.servers``.
+
+    Raises:
+        UnknownAgentError: a name that is none of `AGENTS`.
+    """
+    for name in names:
+        if name not in AGENTS:
+            raise UnknownAgentError(f"there is no agent {name!r}; there are {', '.join(AGENTS)}")
+    publisher = Publisher(client, settings.prefix)
+    apps = []
+    for name, attach in AGENTS.items():
+        if names and name not in names:
+            continue
+        app = PlayheadApp(name, settings, client, cache)
+        attach(app, settings, publisher)
+        apps.append(app)
+    return Pipeline(apps, publisher)
