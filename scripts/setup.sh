@@ -16,6 +16,7 @@ die() {
     exit 1
 }
 has() { command -v "$1" >/dev/null 2>&1; }
+works() { "$@" >/dev/null 2>&1; }
 
 main() {
     mkdir -p "$TOOLS" 2>/dev/null ||
@@ -92,10 +93,10 @@ install_uv() {
 
 ensure_programs() {
     local missing=()
-    has java || missing+=(default-jre-headless)
-    [[ -n "$(compgen -G "$TOOLS/kafka-*/kafka_*.jar")" ]] || has mvn || missing+=(maven)
-    has redis-server || has valkey-server || [[ -e "$TOOLS/redis/usr/bin/redis-server" ]] ||
-        missing+=(redis-server)
+    works java -version || missing+=(default-jre-headless)
+    has_jars || has mvn || missing+=(maven)
+    works redis-server --version || works valkey-server --version ||
+        [[ -e "$TOOLS/redis/usr/bin/redis-server" ]] || missing+=(redis-server)
     ((${#missing[@]})) || return 0
 
     if has apt-get && { ((EUID == 0)) || sudo -n true 2>/dev/null; }; then
@@ -112,6 +113,8 @@ ensure_programs() {
     done
 }
 
+has_jars() { [[ -n "$(compgen -G "$TOOLS/kafka-*/kafka_*.jar")" ]]; }
+
 apt_install() {
     local root=() guard=/usr/sbin/policy-rc.d installed=0
     ((EUID == 0)) || root=(sudo -n)
@@ -122,15 +125,15 @@ apt_install() {
         printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee "$guard" >/dev/null
         "${root[@]}" chmod +x "$guard"
     fi
-    apt_lists_present || "${root[@]}" apt-get update -qq || true
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -qq -y --no-install-recommends "$@" >"$DATA/apt.log" 2>&1 || installed=$?
+    local install=("${root[@]}" env DEBIAN_FRONTEND=noninteractive
+        apt-get install -qq -y --no-install-recommends "$@")
+    # Lists may be missing, or so old that what they name is gone.
+    "${install[@]}" >"$DATA/apt.log" 2>&1 ||
+        { "${root[@]}" apt-get update -qq && "${install[@]}"; } >>"$DATA/apt.log" 2>&1 || installed=$?
     [[ -z "$guard" ]] || "${root[@]}" rm -f "$guard"
     ((installed == 0)) || warn "apt-get could not install $*; see $DATA/apt.log"
     return "$installed"
 }
-
-apt_lists_present() { [[ -n "$(compgen -G '/var/lib/apt/lists/*_Packages*')" ]]; }
 
 # fetch_packages FOLDER PACKAGE: unpack a Debian package, with what it needs and the system lacks, without
 # being root. apt gets state of its own to write, and reads what is installed from the system's.
