@@ -92,11 +92,19 @@ class SegmentSettings(Section):
     missing_window: PositiveInt
     missing_in_window_fail: PositiveInt
     recover_after: PositiveInt
+    recover_after_most: PositiveInt
+    flap_window_s: PositiveFloat
+    window_segments: PositiveInt
+    max_pipelines: PositiveInt
 
 
 class IncidentSettings(Section):
-    """What an incident remembers."""
+    """What is one incident, and what it remembers."""
 
+    reopen_within_s: NonNegativeFloat
+    impact_growth: Annotated[float, Field(gt=1)]
+    series_per_subject: PositiveInt
+    causes: PositiveInt
     timeline_entries: PositiveInt
 
 
@@ -108,12 +116,21 @@ class PolicySettings(Section):
     default_lease_s: PositiveFloat
     backup_max_load: Share
     target_max_load: Share
+    widen_factor: Annotated[float, Field(ge=1)]
+    least_share: Share
+    impact_growth: Annotated[float, Field(gt=1)]
+    max_report_age_s: PositiveFloat
+    never_reroute: tuple[str, ...]
+    ladder_kbps: tuple[PositiveFloat, ...]
 
 
 class ActorSettings(Section):
-    """How actors know whom to obey."""
+    """How actors know whom to obey, and when no longer."""
 
     signing_key: str
+    lease_check_s: PositiveFloat
+    max_switches: PositiveInt
+    switch_window_s: PositiveFloat
 
 
 class PreferenceSettings(Section):

@@ -342,6 +342,7 @@ class QoeJudge:
             window_ms=leaves.window.window_ms,
             cell=episode.cell,
             causes=list(causes),
+            scope={self._qoe.scope: leaves.name} if leaves.name else {},
             impact_viewers=impact,
             detail=detail,
             origin_ms=leaves.window.origin_ms,

@@ -91,7 +91,13 @@ class Anomaly(Record, frozen=True, kw_only=True):
     cell: Cell = {}
     causes: list[Cause] = []
     """Ranked, best first; empty means unknown or external."""
+    scope: Cell = {}
+    """Whom was looked at, such as the viewers of one title; `cell` and `causes` lie inside it."""
     impact_viewers: NonNegative = 0.0
+    standby: OptionalName = ""
+    """Of an ingest failure: the healthy pipeline that can take over; empty where there is none."""
+    from_sequence: Count | None = None
+    """Of an ingest failure: the first segment that `standby` can be served from."""
     detail: Sentence = ""
     origin_ms: EpochMs | None = None
     """Broker's time of the record that made the difference: what latency is measured from."""

@@ -38,6 +38,8 @@ class CommandKind(StrEnum):
     BREAK = "break"
     RESUME = "resume"
     """Undo the command named by `undoes`."""
+    HOLD = "hold"
+    """Do nothing, since no lever fits the cause. Only outcomes say so."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +70,8 @@ class Command(Record, frozen=True, kw_only=True):
     limits: Limits = Limits()
     undo: Sentence = ""
     undoes: OptionalName = ""
+    undoes_kind: CommandKind | None = None
+    """Kind of the command that `undoes` names: each actor minds its own."""
     dry_run: bool = False
     audience: Cell = {}
     away_from: OptionalName = ""
@@ -76,7 +80,11 @@ class Command(Record, frozen=True, kw_only=True):
     max_bitrate_kbps: Positive | None = None
     p2p: bool | None = None
     pipeline: OptionalName = ""
+    from_sequence: Count | None = None
+    """The first segment to be served from `pipeline`; absent: the next one."""
     origin_ms: EpochMs | None = None
+    signature: OptionalName = ""
+    """HMAC-SHA256, in hex, of the command without it; empty where no key is set."""
 
 
 class OutcomeStatus(StrEnum):
@@ -90,9 +98,10 @@ class OutcomeStatus(StrEnum):
 
 
 class Outcome(Record, frozen=True, kw_only=True):
-    """What an actor did with a command, and why."""
+    """What an actor did with a command, and why; or why the policy gave none."""
 
     command_id: Name
+    """The command, or the record that led to the decision to give none."""
     kind: CommandKind
     target: Name
     incident: OptionalName = ""
@@ -109,7 +118,7 @@ COMMANDS = TopicSpec(
     value=Command,
     key_of=lambda command: command.target,
     describes="Commands to the actors: leases with reason, evidence, limits and undo.",
-    producers=("policy", "operators"),
+    producers=("policy", "operators", "cdn"),
     consumers=("cdn", "ingest"),
 )
 
@@ -119,6 +128,6 @@ OUTCOMES = TopicSpec(
     value=Outcome,
     key_of=lambda outcome: outcome.target,
     describes="What the actors did with the commands.",
-    producers=("cdn", "ingest"),
+    producers=("cdn", "ingest", "policy"),
     consumers=("console",),
 )

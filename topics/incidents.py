@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from topics.anomalies import AnomalyKind, Cause, Severity
-from topics.fields import Cell, EpochMs, Name, NonNegative, OptionalName, Record, Sentence
+from topics.fields import Cell, Count, EpochMs, Name, NonNegative, OptionalName, Record, Sentence
 from topics.spec import Cleanup, TopicSpec
 
 
@@ -40,6 +40,12 @@ class Incident(Record, frozen=True, kw_only=True):
     cause: Cell = {}
     causes: list[Cause] = []
     contrast: Sentence = ""
+    scope: Cell = {}
+    """Whom was looked at, such as the viewers of one title; `cause` lies inside it."""
+    standby: OptionalName = ""
+    """Of an ingest failure: the healthy pipeline that can take over; empty where there is none."""
+    from_sequence: Count | None = None
+    """Of an ingest failure: the first segment that `standby` can be served from."""
     impact_viewers: NonNegative = 0.0
     owner: OptionalName = ""
     opened_ms: EpochMs
