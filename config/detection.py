@@ -57,6 +57,8 @@ class DetectionSettings(Section):
     relearn_after_samples: PositiveInt
     open_after_samples: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
     clear_after_samples: PositiveInt
+    max_late_ms: PositiveInt
+    expire_after_ms: Annotated[int, Field(ge=4)]
     metrics: tuple[MetricSettings, ...]
 
 
