@@ -24,7 +24,7 @@ class DeadLetter(Record, frozen=True, kw_only=True):
     """Size of the original value where it was too large to keep: `value` is then only its beginning."""
     headers: list[tuple[str, bytes]] = []
     packed_index: Count | None = None
-    """Which event of a packed record it was; `value` is the packed record, whole or with that event alone."""
+    """Which event of a packed record it was; `value` is that record while `headers` name its encoding."""
     redriven_from: OptionalName = ""
     """In a receipt: the id of the letter at the same origin that was driven back. A receipt has no bytes."""
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+import msgspec
+
 from topics.fields import Count, DurationMs, Name, NonNegative, OptionalName, Positive, Record
-from topics.spec import PackedRecord, TopicSpec
+from topics.spec import TopicSpec
 
 
 class PlayerState(StrEnum):
@@ -58,14 +60,10 @@ class Beat(Record, frozen=True, kw_only=True):
     """How many sessions this one stands for, where players are sampled."""
 
 
-class Beats(PackedRecord, frozen=True, kw_only=True):
+class Beats(msgspec.Struct, frozen=True, kw_only=True):
     """Many beats in one record."""
 
     beats: list[Beat]
-
-    def only(self, index: int) -> Beats:
-        """Return a record with beat `index` alone."""
-        return Beats(beats=[self.beats[index]])
 
 
 PLAYBACK = TopicSpec(

@@ -10,27 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from topics.errors import ContractError
 
 T = TypeVar("T", bound=msgspec.Struct)
-D = TypeVar("D")
-
-
-class PackedRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Many events in one record."""
-
-    def only(self, index: int) -> Self:
-        """Return a record with event `index` alone.
-
-        Raises:
-            IndexError: there is no such event.
-        """
-        raise NotImplementedError
-
 
 ENCODING_HEADER = "playhead-encoding"
 """Kafka header that names a value encoding other than one JSON record, such as ``packed``."""
@@ -76,7 +62,7 @@ class TopicSpec(Generic[T]):
     partitions: int = 4
     cleanup: Cleanup = Cleanup.DELETE
     retention_hours: int = 24 * 7
-    packed: type[PackedRecord] | None = None
+    packed: type[msgspec.Struct] | None = None
     """The record that carries many events, where the topic has one."""
     internal: bool = False
     """True where the records are Playhead's own book-keeping and no one else's business."""
@@ -86,13 +72,10 @@ class TopicSpec(Generic[T]):
     _decoder: msgspec.json.Decoder[T] | msgspec.msgpack.Decoder[T] = field(
         init=False, repr=False, compare=False
     )
-    _packed_decoder: msgspec.json.Decoder[PackedRecord] | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         codec = msgspec.msgpack if self.binary else msgspec.json
         object.__setattr__(self, "_decoder", codec.Decoder(self.value))
-        packed = None if self.packed is None else msgspec.json.Decoder(self.packed)
-        object.__setattr__(self, "_packed_decoder", packed)
 
     def decode(self, data: bytes | None) -> T:
         """Return the record in `data`.
@@ -100,27 +83,14 @@ class TopicSpec(Generic[T]):
         Raises:
             ContractError: `data` is absent, too large, no JSON, or lacks or mistypes a field.
         """
-        return self._decode(self._decoder, data)
-
-    def decode_packed(self, data: bytes | None) -> PackedRecord:
-        """Return the record of many events in `data`.
-
-        Raises:
-            ContractError: as `decode` does, or the topic has no packed records.
-        """
-        if self._packed_decoder is None:
-            raise ContractError(self.name, "the topic has no packed records")
-        return self._decode(self._packed_decoder, data)
-
-    def _decode(self, decoder: msgspec.json.Decoder[D] | msgspec.msgpack.Decoder[D], data: bytes | None) -> D:
         if data is None:
             raise ContractError(self.name, "the value is empty (a tombstone), a record was expected")
         if len(data) > self.max_bytes:
             raise ContractError(self.name, f"{len(data)} bytes exceed the limit of {self.max_bytes}")
         try:
-            return decoder.decode(data)
+            return self._decoder.decode(data)
         except UnicodeDecodeError as error:
-            raise ContractError(self.name, f"the text is no UTF-8: {_where_not_utf8(data)}") from error
+            raise ContractError(self.name, f"a text is no UTF-8: {error.object[:40]!r}") from error
         except (msgspec.MsgspecError, RecursionError) as error:
             raise ContractError(self.name, str(error)) from error
 
@@ -140,14 +110,6 @@ class TopicSpec(Generic[T]):
         if self.max_bytes > MAX_RECORD_BYTES:
             config["max.message.bytes"] = str(self.max_bytes)
         return config
-
-
-def _where_not_utf8(data: bytes) -> str:
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        return f"{error.reason} 0x{data[error.start]:02x} (byte {error.start})"
-    return "an escape names no character"
 
 
 AnySpec = TopicSpec[Any]

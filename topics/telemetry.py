@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from topics.fields import EpochMs, Name, Record
-from topics.spec import PackedRecord, TopicSpec
+from topics.spec import TopicSpec
 
 
 class Sample(Record, frozen=True, kw_only=True):
@@ -19,7 +19,7 @@ class Sample(Record, frozen=True, kw_only=True):
     tags: dict[str, str] = {}
 
 
-class Samples(PackedRecord, frozen=True, kw_only=True):
+class Samples(msgspec.Struct, frozen=True, kw_only=True):
     """Many samples as columns; `series[which[i]]` has the value `value[i]` at `time_ms[i]`."""
 
     series: Annotated[list[str], msgspec.Meta(max_length=100_000)]
@@ -32,15 +32,6 @@ class Samples(PackedRecord, frozen=True, kw_only=True):
             raise ValueError("which, time_ms and value differ in length")
         if self.which and not 0 <= min(self.which) <= max(self.which) < len(self.series):
             raise ValueError("which points outside series")
-
-    def only(self, index: int) -> Samples:
-        """Return a record with sample `index` alone."""
-        return Samples(
-            series=[self.series[self.which[index]]],
-            which=[0],
-            time_ms=[self.time_ms[index]],
-            value=[self.value[index]],
-        )
 
 
 def series_key(service: str, metric: str, tags: dict[str, str] | None = None) -> str:
