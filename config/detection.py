@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from config.sections import NonNegativeFloat, PositiveFloat, PositiveInt, Section, Share
 
@@ -23,10 +23,22 @@ class MetricSettings(Section):
         "streaming_quality_drop",
     ]
     worse: Literal["higher", "lower", "either"]
-    unit: Literal["ratio", "percent", "ms", "s", "count"]
+    unit: Literal["ratio", "percent", "s", "ms", "us", "count"]
     warn: float | None = None
     critical: float | None = None
     noise: NonNegativeFloat = 0.0
+
+    @model_validator(mode="after")
+    def _bounds_agree(self) -> Self:
+        if (self.warn is None) != (self.critical is None):
+            raise ValueError(f"{self.pattern}: warn and critical come together")
+        if self.warn is not None and self.critical is not None:
+            worse = {"higher": self.critical > self.warn, "lower": self.critical < self.warn}
+            if not worse.get(self.worse, False):
+                raise ValueError(
+                    f"{self.pattern}: from warn {self.warn} to critical {self.critical} is not {self.worse}"
+                )
+        return self
 
 
 class DetectionSettings(Section):

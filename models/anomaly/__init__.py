@@ -1,0 +1,1 @@
+"""Online anomaly detectors of one series, and banks of many."""
