@@ -11,6 +11,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from config import ConfigError
 from topics import PlayheadError
@@ -47,7 +48,7 @@ def print_json(value: Any) -> None:
 
 def fail(message: str, code: Exit = Exit.FAILED) -> typer.Exit:
     """Tell what went wrong and return the exception that ends the command: ``raise fail(...)``."""
-    notes.print(f"[bold red]error:[/] {message}", highlight=False, soft_wrap=True)
+    notes.print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
     return typer.Exit(int(code))
 
 
