@@ -103,7 +103,8 @@ class KafkaInDocker:
 
         service = _compose_service("kafka")
         port = free_port()
-        self._container = DockerContainer(service["image"]).with_bind_ports(9092, port)
+        self._container = DockerContainer(service["image"], hostname=service["hostname"])
+        self._container.with_bind_ports(9092, port)
         for name, value in service["environment"].items():
             self._container.with_env(name, str(value).replace("${PLAYHEAD_KAFKA_PORT:-9092}", str(port)))
         self._created = False
