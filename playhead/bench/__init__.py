@@ -1,0 +1,1 @@
+"""Benchmarks: Playhead beside its alternatives, in one run, as ratios."""
