@@ -16,10 +16,12 @@ class LocalisationFigures(Section):
     least_effect: PositiveFloat
     most_effect: PositiveFloat
     finer_log_odds: float
+    several_log_odds: float
     temperature: PositiveFloat
     doubtful_credit: Share
     share_weight: NonNegativeFloat
     another_cell_credit: Share
+    everyone_credit: Share
     least_share: Share
     least_sigmas: PositiveFloat
     least_excess_viewers: PositiveFloat
