@@ -76,7 +76,7 @@ class HalfSpaceTrees(Stateful):
         self._value, self._change, self._residual = (Moments(self.rate) for _ in range(3))
         self._average = Moments(self.residual_rate)
         self._scores = Moments(self.rate)
-        self._mass = np.zeros((0, 0, 2), dtype=np.int64)
+        self._mass = np.zeros(0, dtype=np.int64)
         self._forest = self._plant()
 
     def score_one(self, time_ms: int, value: float) -> float:
@@ -105,7 +105,7 @@ class HalfSpaceTrees(Stateful):
         """Return what was learned; of the forest only the masses, since its shape follows from the seed."""
         self._in_window = self._forest.counter
         nodes = [[(node.l_mass, node.r_mass) for node in tree.iter_dfs()] for tree in self._forest.trees]
-        self._mass = np.array(nodes, dtype=np.int64).reshape(len(nodes), -1, 2)
+        self._mass = np.array(nodes, dtype=np.int64)
         return super().snapshot()
 
     def restore(self, data: bytes) -> None:

@@ -51,7 +51,7 @@ class Stateful:
 
     def snapshot(self) -> bytes:
         """Return figures and state as bytes."""
-        state = {name: getattr(self, name) for name in self._state_names()}
+        state = {name: _packed(getattr(self, name)) for name in self._state_names()}
         return msgspec.msgpack.encode((type(self).__name__, self._figures(), state), enc_hook=_encode)
 
     def restore(self, data: bytes) -> None:
@@ -95,14 +95,21 @@ def _role(attribute: Field[Any]) -> str:
     return str(attribute.metadata.get("role", FIGURE if attribute.init else STATE))
 
 
+def _packed(value: Any) -> Any:
+    """Return models as their snapshots: msgspec would write a dataclass as a plain map."""
+    if isinstance(value, Stateful):
+        return msgspec.msgpack.Ext(_MODEL, value.snapshot())
+    if isinstance(value, tuple):
+        return tuple(_packed(each) for each in value)
+    return value
+
+
 def _encode(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         header = (value.dtype.str, value.shape, value.tobytes())
         return msgspec.msgpack.Ext(_ARRAY, msgspec.msgpack.encode(header))
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, Stateful):
-        return msgspec.msgpack.Ext(_MODEL, value.snapshot())
     raise TypeError(f"{type(value).__name__} cannot be part of a snapshot")
 
 
