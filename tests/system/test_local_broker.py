@@ -25,9 +25,10 @@ from playhead.engine.local_server import free_port
 
 
 @pytest.fixture(autouse=True)
-def java_unless_docker(docker_answers: bool) -> None:
-    if docker_answers and shutil.which("java") is None:
-        pytest.skip("no Java: on this machine Kafka comes from Docker")
+def programs_unless_docker(docker_answers: bool) -> None:
+    missing = [name for name in ("java", "mvn", "redis-server") if shutil.which(name) is None]
+    if docker_answers and missing:
+        pytest.skip(f"no {', '.join(missing)}: on this machine services come from Docker")
 
 
 @pytest.fixture(scope="module")
