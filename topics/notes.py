@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import ast
 import inspect
-from functools import cache
 from textwrap import dedent
 
 import msgspec
 
 
-@cache
 def notes_of(record: type[msgspec.Struct]) -> dict[str, str]:
     """Return the note of each field of `record` that has one, inherited fields included.
 
