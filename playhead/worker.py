@@ -73,7 +73,8 @@ async def _watch(pipeline: Pipeline, stop: asyncio.Event, ready: Callable[[], No
     told = False
     while not stop.is_set():
         for app in pipeline.apps:
-            failed = next((each for each in (app, *app.lanes, *app.views) if each.crashed), None)
+            services: tuple[Any, ...] = (app, *app.lanes, *app.views)
+            failed = next((each for each in services if each.crashed), None)
             if failed is not None:
                 raise WorkerCrashError(f"agent {app.agent_name} crashed: {_why(failed)}")
         if not told and all(app.ready for app in pipeline.apps):

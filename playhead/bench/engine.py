@@ -148,7 +148,6 @@ class _Topics:
     def __enter__(self) -> Settings:
         admin = TopicsAdmin(client_config(self._settings), self._settings.engine.replication_factor)
         admin.create(self._topics)
-        admin.wait_until_visible(self._topics)
         return self._settings
 
     def __exit__(self, *_: object) -> None:
