@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     brokers: str
     redis_url: str
     prefix: str
-    data_dir: Path
+    data_dir: str
     log: sections.LogSettings
     kafka: sections.KafkaSettings
     engine: sections.EngineSettings

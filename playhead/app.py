@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -18,6 +19,7 @@ from agents import cohorts, experiments, incidents, playback, policy, preference
 from agents.ports import App, Cache, LaneProcessor, Publish, View
 from config import Settings
 from playhead.actors import cdn, ingest
+from playhead.engine.folders import data_folder
 from playhead.engine.lane import Lane
 from playhead.engine.view import TopicView
 from playhead.publisher import Publisher
@@ -71,10 +73,11 @@ class PlayheadApp(faust.App):  # type: ignore[misc]
     def __init__(
         self, name: str, settings: Settings, client: Mapping[str, Any], cache: Cache, **options: Any
     ) -> None:
+        home = Path(settings.data_dir) if settings.data_dir else data_folder()
         super().__init__(
             f"{settings.prefix}playhead.{name}",
             broker=[f"kafka://{address}" for address in client["bootstrap.servers"].split(",")],
-            datadir=str(settings.data_dir / "worker" / f"{settings.prefix}{name}"),
+            datadir=str(home / "worker" / f"{settings.prefix}{name}"),
             store=settings.engine.store,
             key_serializer="raw",
             value_serializer="raw",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import typer
 from rich.table import Table
@@ -28,7 +29,8 @@ def register(app: typer.Typer) -> None:
 def options() -> Options:
     """Return where services come from, as the settings and the environment say."""
     settings = load(os.environ).settings
-    return replace(Options.from_environment(), brokers=settings.brokers, redis_url=settings.redis_url)
+    found = replace(Options.from_environment(), brokers=settings.brokers, redis_url=settings.redis_url)
+    return replace(found, data_folder=Path(settings.data_dir).absolute()) if settings.data_dir else found
 
 
 @tells_errors
