@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import typer
 
-from playhead.cli import services_command, settings_command
+from playhead.cli import (
+    bench_command,
+    dead_letters_command,
+    localise_command,
+    score_command,
+    services_command,
+    settings_command,
+    topics_command,
+)
 
 app = typer.Typer(
     name="playhead",
@@ -14,7 +22,15 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 
-for module in (services_command, settings_command):
+for module in (
+    dead_letters_command,
+    services_command,
+    settings_command,
+    topics_command,
+    score_command,
+    localise_command,
+    bench_command,
+):
     module.register(app)
 
 
