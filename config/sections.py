@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -96,6 +97,18 @@ class SegmentSettings(Section):
     flap_window_s: PositiveFloat
     window_segments: PositiveInt
     max_pipelines: PositiveInt
+
+    @field_validator("window_segments")
+    @classmethod
+    def _must_hold_what_is_judged(cls, value: int, info: ValidationInfo) -> int:
+        """A count that looks further back than is remembered would never be reached."""
+        least = 1 + max(
+            info.data.get(name, 0) for name in ("missing_fail", "missing_window", "recover_after")
+        )
+        if value < least:
+            expected = "at least {least}, more than missing_fail, missing_window and recover_after"
+            raise PydanticCustomError("too_short", expected, {"least": least})
+        return value
 
 
 class IncidentSettings(Section):
