@@ -12,11 +12,12 @@ import csv
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
 
 from models.anomaly.base import Detector
+from playhead.when import MomentError, parse_moment
+from topics.errors import PlayheadError
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -26,11 +27,8 @@ SCORED_COLUMNS: Final = (*COLUMNS, "anomaly_score")
 
 _MISSING: Final = frozenset({"", "nan", "na", "n/a", "null", "none"})
 
-_SECONDS_BELOW: Final = 1e11
-"""Epoch times below this are seconds (until the year 5138), others milliseconds (from 1973)."""
 
-
-class ScoreError(Exception):
+class ScoreError(PlayheadError):
     """The text names the file, and where it is a row's fault the line, column and value, and what to do."""
 
 
@@ -234,34 +232,6 @@ def _read_value(row: Row, source: str) -> float | None:
 
 def _read_time(row: Row, source: str) -> int:
     try:
-        return parse_time_ms(row.timestamp)
-    except ValueError as error:
-        raise ScoreError(f"{source}, line {row.line}: timestamp {row.timestamp!r} {error}") from error
-
-
-def parse_time_ms(text: str) -> int:
-    """Return a time as milliseconds since the epoch.
-
-    Takes ISO 8601 with `T` or a space, UTC where no zone is named, and epoch seconds or milliseconds.
-
-    Raises:
-        ValueError: the text is neither.
-
-    >>> parse_time_ms("2014-04-01 00:05:00")
-    1396310700000
-    >>> parse_time_ms("1396310700"), parse_time_ms("2014-04-01T02:05+02:00")
-    (1396310700000, 1396310700000)
-    """
-    try:
-        number = float(text)
-    except ValueError:
-        number = None
-    try:
-        if number is not None:
-            return round(number * 1000 if abs(number) < _SECONDS_BELOW else number)
-        time = datetime.fromisoformat(text)
-        return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        raise ValueError(
-            "is no time: expected YYYY-MM-DD HH:MM:SS, ISO 8601, or epoch seconds or milliseconds"
-        ) from None
+        return parse_moment(row.timestamp, now_ms=0)
+    except MomentError as error:
+        raise ScoreError(f"{source}, line {row.line}: timestamp {error}") from error

@@ -16,6 +16,8 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from topics.errors import PlayheadError
+
 FIGURE: Final = "figure"
 STATE: Final = "state"
 DERIVED: Final = "derived"
@@ -23,7 +25,7 @@ DERIVED: Final = "derived"
 _ARRAY, _MODEL = 1, 2
 
 
-class SnapshotError(ValueError):
+class SnapshotError(PlayheadError):
     """A snapshot cannot be put back into this model: the text says what differs."""
 
 
