@@ -11,7 +11,6 @@ import typer
 from rich.table import Table
 
 from config import load
-from playhead.bench import engine
 from playhead.cli.output import AsJson, notes, people, print_json, tells_errors
 
 
@@ -38,6 +37,9 @@ def bench_engine(
 
     Example: [bold]playhead bench engine --rounds 1[/]
     """
+    # Loaded here, as it brings Faust: a second that no other command should wait for.
+    from playhead.bench import engine
+
     settings = load(os.environ).settings
     with notes.status("Measuring") as spinner:
         result = engine.run(

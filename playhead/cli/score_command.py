@@ -14,7 +14,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from config import load
 from models.anomaly.base import Detector
-from models.anomaly.build import ensemble
 from playhead.cli.output import AsJson, Exit, fail, notes, print_json, tells_errors
 from playhead.score_file import ScoreError, Tally, read_rows, score_folder, score_rows, write_rows
 
@@ -52,6 +51,9 @@ def score(
 
 
 def _detector() -> Detector:
+    # Loaded here, as it brings River and SciPy: seconds that no other command should wait for.
+    from models.anomaly.build import ensemble
+
     settings = load(os.environ).settings
     return ensemble(settings.ensemble, settings.detection)
 

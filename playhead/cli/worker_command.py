@@ -12,9 +12,6 @@ import structlog
 import typer
 
 from config import load
-from playhead import worker
-from playhead.brokers import client_config
-from playhead.cache import open_cache
 from playhead.cli.output import tells_errors
 from playhead.logs import configure
 
@@ -38,6 +35,9 @@ def run(
 
     Example: [bold]playhead worker --agents telemetry,playback,cohorts[/]
     """
+    # Loaded here, as it brings Faust: a second that no other command should wait for.
+    from playhead import worker
+
     settings = load(os.environ).settings
     configure(settings.log)
     names = [name.strip() for name in agents.split(",") if name.strip()]
@@ -49,6 +49,10 @@ def run(
 
 
 async def _run(names: list[str], *, supervised: bool) -> None:
+    from playhead import worker
+    from playhead.brokers import client_config
+    from playhead.cache import open_cache
+
     settings = load(os.environ).settings
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
