@@ -139,7 +139,8 @@ class SegmentLedger:
             )
         head = ledger.head
         if head is not None and self._is_far(segment, head, ledger.time_ms):
-            if segment.sequence < head and segment.time_ms <= ledger.time_ms:
+            remembered_ms = self._settings.window_segments * segment.duration_ms
+            if segment.time_ms < ledger.time_ms - remembered_ms / 2:
                 return ledger  # long past, and told again
             return self._strayed(ledger, segment, head)
         pipeline = pipeline or Pipeline(joined=segment.sequence)
