@@ -29,7 +29,8 @@ class WindowJudge:
     """Implements `agents.ports.LaneProcessor`."""
 
     def __init__(self, settings: Settings) -> None:
-        self._merge = WindowMerge()
+        # Told each `idle_after_s` while it is so: a word that was not told again is from a worker that died.
+        self._merge = WindowMerge(idle_holds_ms=int(3_000 * settings.engine.idle_after_s))
         self._judge = QoeJudge(settings.qoe, settings.localisation)
 
     def process(self, batch: Batch) -> list[Emission]:
@@ -42,7 +43,7 @@ class WindowJudge:
             except ContractError as error:
                 batch.refuse(index, error.reason)
                 continue
-            if self._merge.add(part):
+            if self._merge.add(part, batch.times_ms[index]):
                 taken += 1
             else:
                 late += 1
@@ -56,6 +57,10 @@ class WindowJudge:
 
     def idle(self) -> list[Emission]:
         """Say nothing: windows wait for their parts."""
+        return []
+
+    def awake(self) -> list[Emission]:
+        """Say nothing."""
         return []
 
     def snapshot(self) -> bytes:

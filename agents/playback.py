@@ -85,6 +85,10 @@ class BeatSummer:
         parts.append(self._silence(max(self._boundary(), 0), idle=True))
         return [Emission(COHORT_PARTS, part) for part in parts]
 
+    def awake(self) -> list[Emission]:
+        """Take back the word that there is nothing to wait for."""
+        return [Emission(COHORT_PARTS, self._silence(max(self._boundary(), 0), idle=False))]
+
     def snapshot(self) -> bytes:
         """Return the open windows."""
         return self._windows.snapshot()

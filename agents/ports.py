@@ -81,7 +81,10 @@ class LaneProcessor(Protocol):
         """Take `batch` in and return what follows from it."""
 
     def idle(self) -> list[Emission]:
-        """The partition has nothing more to read for now."""
+        """The partition has nothing more to read for now; said again and again while that is so."""
+
+    def awake(self) -> list[Emission]:
+        """The partition that was said to be idle has records again."""
 
     def snapshot(self) -> bytes:
         """Return all that is known, or nothing where there is no state."""

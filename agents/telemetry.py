@@ -122,7 +122,11 @@ class SampleScorer:
         return [*silent, *self._tell(batch, events, verdicts)]
 
     def idle(self) -> list[Emission]:
-        """Say nothing: silence of a series is judged by event time."""
+        """Say nothing: silence of a series is told when it is forgotten."""
+        return []
+
+    def awake(self) -> list[Emission]:
+        """Say nothing."""
         return []
 
     def snapshot(self) -> bytes:

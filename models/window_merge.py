@@ -1,8 +1,10 @@
 """Puts the parts of a window together: one part from each partition of `playback`.
 
 A window is whole when every source that is not idle has a watermark at or past its end. Sources that were
-never heard of are waited for. With every source idle nothing closes: silence is no reason to call a window
-done. A part sent again replaces the one before, so replays change nothing.
+never heard of are waited for. The word that a source is idle holds for a while only, by the broker's time of
+the parts: a worker that died would otherwise be taken for idle for ever. With every source idle nothing
+closes: silence is no reason to call a window done. A part sent again replaces the one before, so replays
+change nothing.
 """
 
 from __future__ import annotations
@@ -29,12 +31,15 @@ class MergedWindow(msgspec.Struct, frozen=True):
 
 class _Source(msgspec.Struct):
     watermark_ms: int
-    idle: bool
+    idle_until_ms: int
+    """Broker's time until which the source need not be waited for."""
 
 
 class _State(msgspec.Struct):
     sources: dict[int, _Source] = {}
     expected: int = 0
+    now_ms: int = 0
+    """Newest broker's time of a part."""
     closed_ms: int = -1
     """End of the newest window that was closed."""
     pending: dict[int, dict[int, CohortParts]] = {}
@@ -43,30 +48,40 @@ class _State(msgspec.Struct):
 class WindowMerge:
     """Merges parts into windows.
 
+    Args:
+        idle_holds_ms: how long the word that a source is idle holds.
+
     Example:
         >>> def part(source, start, watermark, viewers):
         ...     return CohortParts(time_ms=start, source=source, sources=2, window_start_ms=start,
         ...         window_ms=10, watermark_ms=watermark, dimensions=["cdn"], cells=[["a"]],
         ...         measures={name: [viewers] for name in MEASURES})
-        >>> merge = WindowMerge()
-        >>> merge.add(part(0, 0, 10, 3.0)), merge.close()
+        >>> merge = WindowMerge(idle_holds_ms=6_000)
+        >>> merge.add(part(0, 0, 10, 3.0), 1), merge.close()
         (True, [])
-        >>> merge.add(part(1, 0, 20, 4.0)), [float(w.sums[0, 0]) for w in merge.close()]
+        >>> merge.add(part(1, 0, 20, 4.0), 2), [float(w.sums[0, 0]) for w in merge.close()]
         (True, [7.0])
-        >>> merge.add(part(1, 0, 20, 4.0))
+        >>> merge.add(part(1, 0, 20, 4.0), 3)
         False
     """
 
-    def __init__(self) -> None:
+    def __init__(self, idle_holds_ms: int) -> None:
+        self._idle_holds_ms = idle_holds_ms
         self._state = _State()
 
-    def add(self, part: CohortParts) -> bool:
-        """Take a part in; False where it is too late for its window, which is closed."""
+    def add(self, part: CohortParts, sent_ms: int) -> bool:
+        """Take a part in; False where it is too late for its window, which is closed.
+
+        Args:
+            sent_ms: the broker's time of the part.
+        """
         state = self._state
+        state.now_ms = max(state.now_ms, sent_ms)
         state.expected = max(state.expected, part.sources)
         known = state.sources.get(part.source)
         newest = max(part.watermark_ms, known.watermark_ms if known is not None else 0)
-        state.sources[part.source] = _Source(newest, part.idle)
+        idle_until_ms = sent_ms + self._idle_holds_ms if part.idle else -1
+        state.sources[part.source] = _Source(newest, idle_until_ms)
         if not part.cells:
             return True
         if part.window_start_ms + part.window_ms <= state.closed_ms:
@@ -80,7 +95,8 @@ class WindowMerge:
         state = self._state
         if len(state.sources) < state.expected:
             return None
-        return min((each.watermark_ms for each in state.sources.values() if not each.idle), default=None)
+        waited_for = [each for each in state.sources.values() if each.idle_until_ms < state.now_ms]
+        return min((each.watermark_ms for each in waited_for), default=None)
 
     def close(self) -> list[MergedWindow]:
         """Return the windows that are whole, oldest first, and forget them."""

@@ -30,6 +30,7 @@ from config.sections import EngineSettings
 from playhead.engine.batch import MessageBatch
 from playhead.engine.snapshots import Pointer, SnapshotError, SnapshotStore, decode_pointer, encode_pointer
 from playhead.publisher import Publisher
+from topics.emission import Emission
 from topics.spec import AnySpec
 
 log = structlog.get_logger(__name__)
@@ -52,6 +53,7 @@ class Shard:
     next_offset: int
     pointer: Pointer | None
     last_read: float
+    """When it last had a record, or was last told to be idle."""
     idle: bool = False
     careful_until: int = -1
     """Up to this offset records are handed over one at a time: one of them is bad."""
@@ -227,6 +229,7 @@ class Lane(Service):  # type: ignore[misc]
                 log.warning("fetch failed", lane=self.name, error=str(error))
                 continue
             by_partition.setdefault(message.partition(), []).append(message)
+        self._wake()
         for partition, run in by_partition.items():
             shard = self._shards.get(partition)
             if shard is not None:
@@ -248,9 +251,7 @@ class Lane(Service):  # type: ignore[misc]
                 log.exception("batch failed", lane=self.name, partition=partition, records=len(now))
                 self._reload(partition, shard, now, error)
                 return
-            for emission in (*emissions, *batch.refused):
-                self._publisher.send(emission)
-                metrics.EMISSIONS.labels(self.name, emission.spec.name).inc()
+            self._send([*emissions, *batch.refused])
             shard.next_offset = last + 1
             shard.last_read = time.monotonic()
             shard.idle = False
@@ -275,19 +276,36 @@ class Lane(Service):  # type: ignore[misc]
         self._shards[partition] = fresh
         self._consumer.seek(TopicPartition(self._topic, partition, fresh.next_offset))
 
+    def _wake(self) -> None:
+        """Withdraw the word of idleness of partitions that have records by now.
+
+        Otherwise a batch of another partition could make what waits for all partitions go on without them.
+        """
+        for partition, shard in self._shards.items():
+            if shard.idle and not self._is_read(partition, shard):
+                shard.idle = False
+                self._send(shard.processor.awake())
+
     def _find_idle(self) -> None:
+        """Tell of partitions with nothing more to read, again and again: the word holds for a while only."""
         now = time.monotonic()
         for partition, shard in self._shards.items():
-            if shard.idle or now - shard.last_read < self._engine.idle_after_s:
+            if now - shard.last_read < self._engine.idle_after_s:
                 continue
+            shard.last_read = now
             # Idleness needs proof from the broker: with it away, silence means nothing.
-            high = self._end_offset(partition)
-            if high is None or high > shard.next_offset:
-                shard.last_read = now
-                continue
-            shard.idle = True
-            for emission in shard.processor.idle():
-                self._publisher.send(emission)
+            shard.idle = self._is_read(partition, shard)
+            if shard.idle:
+                self._send(shard.processor.idle())
+
+    def _is_read(self, partition: int, shard: Shard) -> bool:
+        end = self._end_offset(partition)
+        return end is not None and end <= shard.next_offset
+
+    def _send(self, emissions: list[Emission]) -> None:
+        for emission in emissions:
+            self._publisher.send(emission)
+            metrics.EMISSIONS.labels(self.name, emission.spec.name).inc()
 
     def _end_offset(self, partition: int) -> int | None:
         try:

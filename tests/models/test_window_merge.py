@@ -7,6 +7,7 @@ from models.window_merge import MergedWindow, WindowMerge
 from topics.cohorts import MEASURES, CohortParts
 
 WINDOW_MS = 10
+IDLE_HOLDS_MS = 6_000
 
 
 def part(source: int, start_ms: int, viewers: float, *, sources: int = 3, idle: bool = False) -> CohortParts:
@@ -40,10 +41,14 @@ def totals(closed: list[MergedWindow]) -> list[tuple[int, float]]:
     return [(window.start_ms, float(window.sums[0, 0])) for window in closed]
 
 
-def feed(merge: WindowMerge, parts: list[CohortParts]) -> list[tuple[int, float]]:
+def new() -> WindowMerge:
+    return WindowMerge(idle_holds_ms=IDLE_HOLDS_MS)
+
+
+def feed(merge: WindowMerge, parts: list[CohortParts], sent_ms: int = 0) -> list[tuple[int, float]]:
     closed = []
     for each in parts:
-        merge.add(each)
+        merge.add(each, sent_ms)
         closed += totals(merge.close())
     return closed
 
@@ -63,28 +68,28 @@ def interleaved(draw: st.DrawFn) -> list[CohortParts]:
 
 @given(interleaved())
 def test_windows_are_whole_and_once_whatever_the_order_and_the_repeats(parts: list[CohortParts]) -> None:
-    assert feed(WindowMerge(), parts) == [(start * WINDOW_MS, 111.0) for start in range(4)]
+    assert feed(new(), parts) == [(start * WINDOW_MS, 111.0) for start in range(4)]
 
 
 @given(interleaved(), st.integers(0, 20))
 def test_a_snapshot_restored_mid_stream_goes_on_the_same(parts: list[CohortParts], cut: int) -> None:
-    first, second = WindowMerge(), WindowMerge()
+    first, second = new(), new()
     before = feed(first, parts[:cut])
 
     second.restore(first.snapshot())
 
-    assert before + feed(second, parts[cut:]) == feed(WindowMerge(), parts)
+    assert before + feed(second, parts[cut:]) == feed(new(), parts)
 
 
 def test_a_source_never_heard_of_is_waited_for() -> None:
-    merge = WindowMerge()
+    merge = new()
 
     assert feed(merge, [part(0, 0, 1), part(1, 0, 1), part(0, 10, 1), part(1, 10, 1)]) == []
     assert feed(merge, [part(2, 0, 1)]) == [(0, 3.0)]
 
 
 def test_an_idle_source_is_not_waited_for_until_it_speaks_again() -> None:
-    merge = WindowMerge()
+    merge = new()
 
     assert feed(merge, [silence(2, 0), part(0, 0, 1), part(1, 0, 1)]) == [(0, 2.0)]
     assert feed(merge, [part(2, 10, 5), part(0, 20, 1), part(1, 20, 1)]) == [(10, 5.0)]
@@ -92,13 +97,21 @@ def test_an_idle_source_is_not_waited_for_until_it_speaks_again() -> None:
 
 
 def test_with_every_source_idle_nothing_closes() -> None:
-    merge = WindowMerge()
+    merge = new()
 
     assert feed(merge, [part(0, 0, 1), silence(0, 10), silence(1, 10), silence(2, 10)]) == []
 
 
 def test_a_part_of_a_closed_window_is_late() -> None:
-    merge = WindowMerge()
+    merge = new()
     feed(merge, [part(0, 0, 1), part(1, 0, 1), silence(2, 0)])
 
-    assert merge.add(part(2, 0, 1)) is False
+    assert merge.add(part(2, 0, 1), 0) is False
+
+
+def test_the_word_of_idleness_lapses_when_it_is_not_told_again() -> None:
+    merge = new()
+    feed(merge, [silence(2, 0)], sent_ms=0)
+
+    assert feed(merge, [part(0, 0, 1), part(1, 0, 1)], sent_ms=IDLE_HOLDS_MS + 1) == []
+    assert feed(merge, [part(2, 0, 1)], sent_ms=IDLE_HOLDS_MS + 2) == [(0, 3.0)]
