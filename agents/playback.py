@@ -52,9 +52,10 @@ class BeatSummer:
         self._dimensions = ((qoe.scope,) if qoe.scope else ()) + qoe.dimensions
         self._max_future_ms = max_future_ms
         self._window_ms = int(qoe.window_s * 1000)
+        self._lateness_ms = int(qoe.lateness_s * 1000)
         self._windows = CohortWindows(
             window_ms=self._window_ms,
-            lateness_ms=int(qoe.lateness_s * 1000),
+            lateness_ms=self._lateness_ms,
             max_cells=qoe.max_leaf_cells,
             dimensions=len(self._dimensions),
         )
@@ -70,9 +71,18 @@ class BeatSummer:
                 batch.refuse(record, f"late: {beats[i].time_ms} ms is before the watermark", inside)
             batch.tally(processed=len(beats) - int(late.sum()), late=int(late.sum()))
         closed = self._windows.close()
-        origin_ms = batch.times_ms[-1] if closed else None
-        parts = [self._part(window, origin_ms) for window in closed]
         boundary = self._boundary()
+        parts = []
+        for window in closed:
+            end_ms = window.start_ms + self._window_ms
+            origin_ms = next(
+                batch.times_ms[record]
+                for beat, (record, _) in zip(beats, places, strict=True)
+                if beat.time_ms - self._lateness_ms >= end_ms
+            )
+            # Only the last part may tell the whole watermark: told earlier, it would make the next part late.
+            watermark_ms = boundary if window is closed[-1] else end_ms
+            parts.append(self._part(window, origin_ms, watermark_ms))
         if not closed and before // self._window_ms * self._window_ms < boundary:
             parts.append(self._silence(boundary, idle=False))
         if boundary >= 0:
@@ -81,8 +91,9 @@ class BeatSummer:
 
     def idle(self) -> list[Emission]:
         """Return what the open windows hold so far, and word that there is nothing more to wait for."""
-        parts = [self._part(window, None) for window in self._windows.open()]
-        parts.append(self._silence(max(self._boundary(), 0), idle=True))
+        boundary = max(self._boundary(), 0)
+        parts = [self._part(window, None, boundary) for window in self._windows.open()]
+        parts.append(self._silence(boundary, idle=True))
         return [Emission(COHORT_PARTS, part) for part in parts]
 
     def awake(self) -> list[Emission]:
@@ -148,7 +159,7 @@ class BeatSummer:
                 batch.refuse(index, str(error))
         return found
 
-    def _part(self, window: WindowSums, origin_ms: int | None) -> CohortParts:
+    def _part(self, window: WindowSums, origin_ms: int | None, watermark_ms: int) -> CohortParts:
         return CohortParts(
             id=derive_id("part", self._partition, window.start_ms),
             time_ms=window.start_ms,
@@ -156,7 +167,7 @@ class BeatSummer:
             sources=self._partitions,
             window_start_ms=window.start_ms,
             window_ms=self._window_ms,
-            watermark_ms=max(self._boundary(), 0),
+            watermark_ms=watermark_ms,
             origin_ms=origin_ms,
             dimensions=list(self._dimensions),
             cells=[list(cell) for cell in window.cells],

@@ -54,6 +54,16 @@ def test_a_window_is_told_when_a_beat_passes_its_end() -> None:
     assert part.cells == [["t", "a", "", "", "", "", "", "", ""]]
 
 
+def test_windows_closed_by_one_batch_each_tell_their_own_end_and_the_beat_that_closed_them() -> None:
+    rows = [beat(1_000), beat(11_000), beat(21_000), beat(22_000)]
+    arrivals = [(b"s", PLAYBACK.encode(row), ARRIVED_MS + number, False) for number, row in enumerate(rows)]
+
+    first, second = parts(summer().process(FakeBatch("playback", 2, arrivals)))
+
+    assert (first.window_start_ms, first.watermark_ms, first.origin_ms) == (0, 10_000, ARRIVED_MS + 1)
+    assert (second.window_start_ms, second.watermark_ms, second.origin_ms) == (10_000, 20_000, ARRIVED_MS + 2)
+
+
 @pytest.mark.parametrize(
     ("fields", "measure"),
     [
