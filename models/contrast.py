@@ -101,10 +101,13 @@ def _credits(
 ) -> tuple[Floats, dict[tuple[tuple[int, ...], int], float]]:
     """How well each group is cut, 0..1: not too fine, by group; and not too coarse, by cell."""
     owners = [(number, axis) for number, (cuboid, _) in enumerate(groups) for axis in cuboid.axes]
-    log_odds, effect = _judged([_remainder(cube, *groups[number], axis) for number, axis in owners], figures)
+    remainders = [_remainder(cube, *groups[number], axis) for number, axis in owners]
+    log_odds, effect = _judged(remainders, figures)
     # Where no remainder can tell, a single cell may be as fine as it is; several at once have to be proved.
     alone = np.array([len(groups[number][1]) == 1 for number, _ in owners])
     log_odds -= np.where(alone, figures.finer_log_odds, figures.several_log_odds)
+    nobody = np.array([remainder.total[-1] == 0 for remainder in remainders])
+    log_odds[nobody & ~alone] = np.inf
     suffers = 1 / (1 + np.exp(-np.clip(log_odds / figures.temperature, -_FULL_BELIEF, _FULL_BELIEF)))
     effect = np.clip(effect, 0, 1)
     well = 1 - suffers + suffers * figures.doubtful_credit * (1 - effect)

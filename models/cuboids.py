@@ -89,10 +89,8 @@ class Panel:
 
     def without(self, leaves: NDArray[np.bool_]) -> Panel:
         """The panel as if the viewers of these leaf cells had never been there."""
-        kept = ~leaves
-        return Panel(
-            self.dimensions, self.vocabulary, self.codes[kept], self.bad[:, kept], self.total[:, kept]
-        )
+        bad, total = np.where(leaves, 0, self.bad), np.where(leaves, 0, self.total)
+        return Panel(self.dimensions, self.vocabulary, self.codes, bad, total)
 
     def name(self, leaf: int, axes: tuple[int, ...]) -> dict[str, str]:
         """The dimension values that this leaf has on these axes."""

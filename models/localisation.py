@@ -6,6 +6,7 @@ suspects are found and weighed is in ``models.contrast``.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,22 @@ from numpy.typing import NDArray
 
 from config.localisation import LocalisationFigures
 from models.contrast import Suspect, suspects
-from models.cuboids import Cells, Panel, align
+from models.cuboids import Cells, Cuboid, Panel, align
 
-__all__ = ["Cause", "Cells", "LocalisationFigures", "Localiser", "localise"]
+__all__ = ["STALLS", "Cause", "Cells", "LocalisationFigures", "Localiser", "Wording", "localise"]
 
 _Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """What sentences call those counted and what is bad about them: "4 % of *viewers* on cdn=3 *stall*"."""
+
+    counted: str
+    suffer: str
+
+
+STALLS = Wording("viewers", "stall")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,36 +66,52 @@ class Localiser:
             raise ValueError(f"a window of dimensions {window.dimensions} after windows of {learned}")
         self.history.append(window)
 
-    def explain(self, window: Cells) -> list[Cause]:
+    def explain(self, window: Cells, wording: Wording = STALLS) -> list[Cause]:
         """The causes of the window's excess, best first; empty when nothing stands out.
 
         Causes that act at once stand beside one another; others that may be meant follow by score.
         Raises ValueError when the window's dimensions are not those learned so far.
         """
         panel = align([*self.history, window])
-        found = _found(panel, self.figures)
-        found += self._further(found)
+        found = [_Finding(panel, suspect, suspect.score) for suspect in _suspects(panel, self.figures)]
+        if not found:
+            return []
+        all_excess = found[0].suspect.all_excess
+        found += self._together(panel, [finding.suspect for finding in found])
         found.sort(key=lambda finding: -finding.score)
         causes: dict[frozenset[tuple[str, str]], Cause] = {}
         for finding in found:
             if len(causes) >= self.figures.max_answers:
                 break
-            for cause in _causes(finding):
+            for cause in _causes(finding, all_excess, wording):
                 causes.setdefault(frozenset(cause.cell.items()), cause)
         return list(causes.values())[: self.figures.max_answers]
 
-    def _further(self, found: list[_Finding]) -> list[_Finding]:
-        """Causes among the viewers outside the best suspect: leave its viewers out and look again."""
-        further: list[_Finding] = []
-        named = 0
-        while found:
-            best = found[0]
-            named += len(best.suspect.cells)
-            if named >= self.figures.max_causes:
+    def _together(self, panel: Panel, found: Sequence[Suspect]) -> list[_Finding]:
+        """Suspects that act at once: each is the best among the viewers whom the others leave out.
+
+        The best one is taken out, what is left is searched, and each is searched anew without the others
+        (backfitting), for they stain one another's remainders. Empty when one leaves nothing to explain.
+        """
+        together = [_Finding(panel, suspect, 1.0) for suspect in found if suspect.cuboid.axes][:1]
+        least = self.figures.least_share * found[0].all_excess
+        while together and sum(len(each.suspect.cells) for each in together) < self.figures.max_causes:
+            further = self._best_without(panel, together)
+            if further is None or further.suspect.all_excess < least:
                 break
-            found = _found(best.panel.without(best.leaves), self.figures, best)
-            further += found
-        return further
+            together.append(further)
+            for place in range(len(together)):
+                others = [*together[:place], *together[place + 1 :]]
+                together[place] = self._best_without(panel, others) or together[place]
+        if len(together) < 2:
+            return []
+        score = math.prod(each.suspect.score for each in together)
+        return [_Finding(each.panel, each.suspect, score) for each in together]
+
+    def _best_without(self, panel: Panel, others: Sequence[_Finding]) -> _Finding | None:
+        rest = panel.without(np.any([other.leaves for other in others], axis=0))
+        named = [suspect for suspect in _suspects(rest, self.figures) if suspect.cuboid.axes]
+        return _Finding(rest, named[0], named[0].score) if named else None
 
 
 def localise(window: Cells, history: Sequence[Cells], figures: LocalisationFigures) -> list[Cause]:
@@ -104,64 +132,51 @@ class _Finding:
     panel: Panel
     suspect: Suspect
     score: float
-    all_excess: float  # among all viewers
 
     @property
     def leaves(self) -> _Mask:
         return np.isin(self.suspect.cuboid.cell_of, self.suspect.cells)
 
 
-def _found(panel: Panel, figures: LocalisationFigures, beside: _Finding | None = None) -> list[_Finding]:
-    """The suspects, best first; beside another whose viewers the panel leaves out, those worth a mention."""
-    named = suspects(panel, figures) if panel.total[-1].any() else []
-    if not named:
-        return []
-    if beside is None:
-        return [_Finding(panel, suspect, suspect.score, suspect.all_excess) for suspect in named]
-    if named[0].all_excess < figures.least_share * beside.all_excess:
-        return []
-    return [
-        _Finding(panel, suspect, suspect.score * beside.score, beside.all_excess) for suspect in named[:1]
-    ]
+def _suspects(panel: Panel, figures: LocalisationFigures) -> list[Suspect]:
+    return suspects(panel, figures) if panel.total[-1].any() else []
 
 
-def _causes(finding: _Finding) -> Iterator[Cause]:
+def _causes(finding: _Finding, all_excess: float, wording: Wording) -> Iterator[Cause]:
     """The cells of a suspect, heaviest first."""
     panel, suspect = finding.panel, finding.suspect
     cuboid = suspect.cuboid
     rest_rate = _rate(panel, ~finding.leaves)
+    rest = [] if rest_rate is None else [f"the rest is at {_percent(rest_rate)}"]
     for cell in suspect.cells:
         rate = float(cuboid.bad[-1, cell] / cuboid.total[-1, cell])
         expected, excess = float(cuboid.expected[cell]), float(cuboid.excess[cell])
+        cell_name = panel.name(int(cuboid.leaf[cell]), cuboid.axes)
+        who = wording.counted + (f" on {_named(cell_name)}" if cell_name else "")
+        told = f"{_percent(rate)} of {who} {wording.suffer}, expected {_percent(expected)}"
         yield Cause(
-            cell=panel.name(int(cuboid.leaf[cell]), cuboid.axes),
+            cell=cell_name,
             score=finding.score,
             excess_viewers=excess,
-            explained=min(excess / finding.all_excess, 1.0),
+            explained=min(excess / all_excess, 1.0),
             rate=rate,
             expected_rate=expected,
             rest_rate=rest_rate,
-            contrast=_contrast(panel, suspect, cell, (rate, expected, rest_rate)),
+            contrast="; ".join([told, *rest, *_neighbours(panel, cuboid, cell)]),
         )
 
 
-def _contrast(panel: Panel, suspect: Suspect, cell: int, rates: tuple[float, float, float | None]) -> str:
-    """The cell against its own past, against the rest, and against its nearest neighbours."""
-    axes, leaf = suspect.cuboid.axes, int(suspect.cuboid.leaf[cell])
-    rate, expected, rest_rate = rates
-    who = f"viewers on {_named(panel.name(leaf, axes))}" if axes else "all viewers"
-    parts = [f"{_percent(rate)} of {who} stall, expected {_percent(expected)}"]
-    if rest_rate is not None:
-        parts.append(f"the rest is at {_percent(rest_rate)}")
-    if len(axes) > 1:
-        outside = suspect.cuboid.cell_of != cell
-        for axis in axes:
-            kin = tuple(a for a in axes if a != axis)
-            same = (panel.codes[:, kin] == panel.codes[leaf, kin]).all(axis=1)
-            kin_rate = _rate(panel, same & outside)
-            if kin_rate is not None:
-                parts.append(f"{_named(panel.name(leaf, kin))} otherwise at {_percent(kin_rate)}")
-    return "; ".join(parts)
+def _neighbours(panel: Panel, cuboid: Cuboid, cell: int) -> Iterator[str]:
+    """How those do who differ from the cell in one of its dimensions."""
+    if len(cuboid.axes) < 2:
+        return
+    leaf = int(cuboid.leaf[cell])
+    for axis in cuboid.axes:
+        shared = tuple(a for a in cuboid.axes if a != axis)
+        alike = (panel.codes[:, shared] == panel.codes[leaf, shared]).all(axis=1)
+        rate = _rate(panel, alike & (cuboid.cell_of != cell))
+        if rate is not None:
+            yield f"{_named(panel.name(leaf, shared))} otherwise at {_percent(rate)}"
 
 
 def _rate(panel: Panel, leaves: _Mask) -> float | None:
