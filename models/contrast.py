@@ -118,7 +118,7 @@ def _credits(
         outside[number] = min(outside[number], well[place])
         cuboid, cells = groups[number]
         parent = _parent(cube, cuboid, axis)
-        if len(cells) > 1 and parent.axes:
+        if not alone[place] and parent.axes:
             continue  # unequal effects within one cell look like several causes
         cell = int(parent.cell_of[cuboid.leaf[cells[0]]])
         if 2 * cuboid.excess[list(cells)].sum() >= parent.excess[cell]:

@@ -13,7 +13,7 @@ from itertools import combinations
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from config.localisation import LocalisationFigures
 
@@ -58,8 +58,8 @@ class Cells:
         cls,
         dimensions: Sequence[str],
         values: Sequence[Sequence[str]],
-        bad: Sequence[float] | Floats,
-        total: Sequence[float] | Floats,
+        bad: ArrayLike,
+        total: ArrayLike,
     ) -> Self:
         """Cells from rows of dimension values.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from config import load
@@ -14,7 +14,6 @@ from playhead.incident_file import IncidentFileError, localise_file, read_window
 
 FIGURES = load({}).settings.localisation
 SHIPPED = Path(__file__).parent.parent / "data" / "incidents"
-INCIDENTS = json.loads((SHIPPED / "incidents.json").read_text(encoding="utf-8"))
 ANSWERS_NEEDED = {
     "20200602_145543_1584902534.csv": None,  # labelled by ISP: all that stalls is one kind of TV set on it
     "20200602_165932_1423782086.csv": 1,
@@ -29,11 +28,22 @@ ANSWERS_NEEDED = {
 HEADER = "min,cdn,value,cnt\n"
 
 
-def unpacked(folder: Path, incident: dict[str, str], *, last_minute: float = float("inf")) -> Path:
+class Incident(msgspec.Struct, frozen=True):
+    """A minute labelled bad, and its causes."""
+
+    file: str
+    minute: int
+    cause: list[dict[str, str]]
+
+
+INCIDENTS = msgspec.json.decode((SHIPPED / "incidents.json").read_bytes(), type=list[Incident])
+
+
+def unpacked(folder: Path, incident: Incident, *, last_minute: float = float("inf")) -> Path:
     """The incident's file without its minutes after the last one."""
-    text = gzip.decompress((SHIPPED / f"{incident['file']}.gz").read_bytes()).decode("utf-8-sig")
+    text = gzip.decompress((SHIPPED / f"{incident.file}.gz").read_bytes()).decode("utf-8-sig")
     header, *rows = text.splitlines(keepends=True)
-    path = folder / incident["file"]
+    path = folder / incident.file
     kept = [row for row in rows if float(row.split(",")[0]) <= last_minute]
     path.write_text(header + "".join(kept), encoding="utf-8-sig")
     return path
@@ -52,18 +62,18 @@ def answers_needed(causes: list[Cause], labels: list[dict[str, str]]) -> int | N
     )
 
 
-@pytest.mark.parametrize("incident", INCIDENTS, ids=lambda incident: incident["file"])
-def test_the_labelled_causes_are_among_the_first_answers(tmp_path: Path, incident: dict[str, str]) -> None:
+@pytest.mark.parametrize("incident", INCIDENTS, ids=lambda incident: incident.file)
+def test_the_labelled_causes_are_among_the_first_answers(tmp_path: Path, incident: Incident) -> None:
     path = unpacked(tmp_path, incident)
 
-    causes = localise_file(path, int(incident["minute"]), FIGURES)
+    causes = localise_file(path, incident.minute, FIGURES)
 
-    assert answers_needed(causes, incident["cause"]) == ANSWERS_NEEDED[incident["file"]]
+    assert answers_needed(causes, incident.cause) == ANSWERS_NEEDED[incident.file]
 
 
-@pytest.mark.parametrize("incident", INCIDENTS, ids=lambda incident: incident["file"])
-def test_rows_after_the_minute_change_nothing(tmp_path: Path, incident: dict[str, str]) -> None:
-    minute = int(incident["minute"])
+@pytest.mark.parametrize("incident", INCIDENTS, ids=lambda incident: incident.file)
+def test_rows_after_the_minute_change_nothing(tmp_path: Path, incident: Incident) -> None:
+    minute = incident.minute
     whole = localise_file(unpacked(tmp_path, incident), minute, FIGURES)
 
     cut = localise_file(unpacked(tmp_path, incident, last_minute=minute), minute, FIGURES)
