@@ -15,7 +15,17 @@ import faust
 from faust.app.base import BootStrategy
 from mode import Service
 
-from agents import cohorts, experiments, incidents, playback, policy, preferences, segments, telemetry
+from agents import (
+    cohorts,
+    experiments,
+    incidents,
+    playback,
+    policy,
+    popularity,
+    preferences,
+    segments,
+    telemetry,
+)
 from agents.ports import App, Cache, LaneProcessor, Publish, View
 from config import Settings
 from playhead.actors import cdn, ingest
@@ -42,7 +52,8 @@ AGENTS: dict[str, Attach] = {
     # commands ─▶ steering, ingest.selection, outcomes
     "cdn": cdn.attach,
     "ingest": ingest.attach,
-    # viewing ─▶ recommendations, experiment.results
+    # viewing ─▶ popularity, recommendations; experiments.parts ─▶ experiment.results
+    "popularity": popularity.attach,
     "preferences": preferences.attach,
     "experiments": experiments.attach,
     "experiment-results": experiments.attach_results,
