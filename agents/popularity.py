@@ -65,6 +65,10 @@ class PopularityTeller:
         """Return the titles that changed since they were told of."""
         return self._tell()
 
+    def awake(self) -> list[Emission]:
+        """Say nothing."""
+        return []
+
     def snapshot(self) -> bytes:
         """Return all sums."""
         return msgspec.msgpack.encode(_State(self._tallies.snapshot(), self._newest_ms, self._due_ms))

@@ -12,6 +12,7 @@ from playhead.cli import (
     services_command,
     settings_command,
     topics_command,
+    worker_command,
 )
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
 for module in (
     dead_letters_command,
     services_command,
+    worker_command,
     settings_command,
     topics_command,
     score_command,
