@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from config import sections
+from config.demo import DemoSettings
 from config.detection import DetectionSettings, EnsembleSettings
 from config.errors import ConfigError
 from config.localisation import LocalisationFigures
@@ -29,7 +30,7 @@ from config.localisation import LocalisationFigures
 PREFIX = "PLAYHEAD_"
 NESTING = "__"
 USER_FILE = "playhead.toml"
-DEFAULT_FILES = ("default.toml", "detection.toml", "localisation.toml")
+DEFAULT_FILES = ("default.toml", "detection.toml", "localisation.toml", "demo.toml")
 """The figures of this package, by subject."""
 
 
@@ -56,6 +57,7 @@ class Settings(BaseSettings):
     preferences: sections.PreferenceSettings
     cache: sections.CacheSettings
     experiments: sections.ExperimentSettings
+    demo: DemoSettings
 
     @classmethod
     def settings_customise_sources(
