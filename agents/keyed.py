@@ -68,8 +68,6 @@ def keep(
         partitions=spec.partitions,
         key_type=bytes,
         value_type=bytes,
-        key_serializer="raw",
-        value_serializer="raw",
     )
 
     def take(event: Any) -> tuple[str, Kept | None, list[Emission]]:
