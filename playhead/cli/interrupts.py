@@ -18,7 +18,7 @@ def stop_on_signals(doing: str = "") -> Iterator[threading.Event]:
     """Give an event that Ctrl-C (SIGINT) and SIGTERM set; a second one raises KeyboardInterrupt.
 
     Args:
-        doing: what is still done after the first, such as ``sending what was read``; nothing is said where nothing is.
+        doing: what is still done after the first, such as ``sending what was read``; empty: say nothing.
     """
     stopped = threading.Event()
 

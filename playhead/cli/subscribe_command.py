@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Annotated
 
@@ -23,7 +23,8 @@ from playhead.subscribe import Seen, subscribe
 from playhead.tail import Start, Tail
 from playhead.topic_names import spec_named
 from playhead.when import parse_moment
-from playhead.where import Expression, check, parse
+from playhead.where import Condition, check, parse
+from topics import AnySpec
 
 Topics = Annotated[
     list[str], typer.Argument(help="Names of topics, such as incidents commands.", show_default=False)
@@ -75,9 +76,7 @@ def show(
     settings = load(os.environ).settings
     run = settings.prefix if prefix is None else prefix
     specs = {spec.full_name(run): spec for spec in (spec_named(name, run) for name in topics)}
-    expression = None if where is None else parse(where)
-    if expression is not None:
-        check(expression, list(specs.values()))
+    condition = None if where is None else _condition(where, list(specs.values()))
     begin = parse_start(start or ("end" if follow else "beginning"))
     deadline_s = None if seconds is None else time.monotonic() + seconds
     with stop_on_signals() as stopped, Tail(client_config(settings), list(specs), begin, tell) as tail:
@@ -87,7 +86,7 @@ def show(
 
         batches = subscribe(tail, specs, follow=follow, stopped=ended)
         width = max(len(spec.name) for spec in specs.values()) if len(specs) > 1 else 0
-        _show(batches, expression, limit, _json_lines if as_json else lambda seen: _people_lines(seen, width))
+        _show(batches, condition, limit, _json_lines if as_json else lambda seen: _people_lines(seen, width))
 
 
 def parse_start(text: str) -> Start:
@@ -96,14 +95,22 @@ def parse_start(text: str) -> Start:
     Raises:
         MomentError: `text` is none of these.
     """
-    if text == "beginning" or text == "end":
-        return text
+    if text == "beginning":
+        return "beginning"
+    if text == "end":
+        return "end"
     return parse_moment(text, now_ms=round(time.time() * 1_000))
+
+
+def _condition(text: str, specs: Sequence[AnySpec]) -> Condition:
+    expression = parse(text)
+    check(expression, specs)
+    return Condition(expression)
 
 
 def _show(
     batches: Iterable[Iterable[Seen]],
-    where: Expression | None,
+    where: Condition | None,
     limit: int | None,
     write: Callable[[Iterable[Seen]], None],
 ) -> None:

@@ -1,0 +1,116 @@
+"""Sending a great many records, and knowing what became of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from playhead.brokers import AWAY
+
+Notice = Callable[[str], None]
+"""Told, once each, when the broker goes away and when it is back."""
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+ANY_PARTITION = -1
+"""The key decides."""
+
+FULL_QUEUE_POLL_S = 0.05
+FLUSH_POLL_S = 0.2
+TOLD_FAILURES = 5
+
+
+class BulkSender:
+    """A producer for tools: a full queue makes the sender wait, and failures are counted, not raised.
+
+    Args:
+        client: settings of a producer, with ``bootstrap.servers``, as `brokers.producer_config` gives them.
+        notice: told of outages.
+        linger_ms: how long a record may wait for company.
+    """
+
+    def __init__(self, client: Mapping[str, Any], notice: Notice, *, linger_ms: float = 20.0) -> None:
+        self._notice = notice
+        self._away = False
+        self._left = 0
+        self.failed = 0
+        """Records that the broker did not take."""
+        self.failures: list[str] = []
+        """Why, for the first few."""
+        self._producer = Producer(
+            {
+                **client,
+                "linger.ms": linger_ms,
+                "batch.size": 1_000_000,
+                "batch.num.messages": 50_000,
+                "queue.buffering.max.messages": 500_000,
+                "queue.buffering.max.kbytes": 262_144,
+                # Millions of successes are counted by what is left, without a call of Python for each.
+                "delivery.report.only.error": True,
+                "on_delivery": self._count_failure,
+                "error_cb": self._note_error,
+            }
+        )
+
+    @property
+    def waiting(self) -> int:
+        """Records that the broker has not acknowledged yet."""
+        return len(self._producer)
+
+    def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        partition: int = ANY_PARTITION,
+        headers: Headers | None = None,
+    ) -> None:
+        """Queue one record, waiting while the queue is full."""
+        while True:
+            try:
+                self._producer.produce(topic, value, key, partition, headers=headers)
+                return
+            except BufferError:
+                self.poll(FULL_QUEUE_POLL_S)
+            except KafkaException as error:
+                # Such as a record larger than any broker takes: it never reaches the queue.
+                self._count_failure(error.args[0], None)
+                return
+
+    def poll(self, timeout_s: float = 0.0) -> None:
+        """Take in what the broker said."""
+        self._producer.poll(timeout_s)
+        left = len(self._producer)
+        if self._away and left < self._left:
+            self._away = False
+            self._notice("Kafka answers again")
+        self._left = left
+
+    def flush(self, progress: Callable[[int], None] | None = None) -> None:
+        """Return once the broker has taken or failed every record; `progress` is told how many are left."""
+        while left := int(self._producer.flush(FLUSH_POLL_S)):
+            self.poll()
+            if progress is not None:
+                progress(left)
+
+    def abandon(self) -> int:
+        """Give up what is still queued, and return how many records that is."""
+        left = len(self._producer)
+        self._producer.purge()
+        self._producer.flush(1.0)
+        return left
+
+    def _count_failure(self, error: KafkaError | None, message: Message | None) -> None:
+        if error is None:
+            return
+        self.failed += 1
+        if len(self.failures) < TOLD_FAILURES:
+            where = "" if message is None else f"{message.topic()}: "
+            self.failures.append(where + error.str())
+
+    def _note_error(self, error: KafkaError) -> None:
+        if error.code() in AWAY and not self._away:
+            self._away = True
+            self._notice("Kafka does not answer; waiting for it")
