@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 Index = npt.NDArray[np.int64]
 
-NARROW: Final = 48
+NARROW: Final = 32
 """A round over fewer series than this costs more on arrays than its events do one by one."""
 
 
