@@ -17,21 +17,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
 from mode import Service
 
 from agents.ports import Cache
 from config import Settings
 from playhead.app import Pipeline, PlayheadApp, build
 from playhead.health import HealthServer
+from playhead.topics_admin import TopicsAdmin, Wanted
 from topics.errors import PlayheadError
+from topics.spec import MAX_RECORD_BYTES
 
 log = structlog.get_logger(__name__)
 
-TOPIC_TIMEOUT_S = 30.0
 WATCH_S = 0.2
-STOP_TIMEOUT_S = 30.0
 
 
 class WorkerCrashError(PlayheadError):
@@ -94,22 +92,19 @@ def _why(service: Service) -> str:
 def create_changelogs(client: Mapping[str, Any], apps: Sequence[PlayheadApp], replication: int) -> None:
     """Create the topics that hold the tables' changes, where they are missing.
 
-    Faust creates them too, but reads its metadata before it does, and then takes them to have no partitions.
+    Faust creates them too, but reads its metadata before it does, and then takes them to have no
+    partitions.
+
+    Raises:
+        BrokerUnavailableError, BrokerRefusedError: they could not be made.
     """
-    wanted = [
-        NewTopic(name, partitions, replication, config={"cleanup.policy": "compact"})
-        for app in apps
-        for name, partitions in app.changelogs()
-    ]
-    if not wanted:
-        return
-    futures = AdminClient(dict(client)).create_topics(wanted, operation_timeout=TOPIC_TIMEOUT_S)
-    for name, future in futures.items():
-        try:
-            future.result(TOPIC_TIMEOUT_S)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise PlayheadError(f"topic {name} could not be created: {error.args[0].str()}") from error
+    TopicsAdmin(client, replication).create(
+        [
+            Wanted(name, partitions, {"cleanup.policy": "compact"}, MAX_RECORD_BYTES)
+            for app in apps
+            for name, partitions in app.changelogs()
+        ]
+    )
 
 
 def supervise(command: Sequence[str], settings: Settings) -> int:
