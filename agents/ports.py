@@ -116,6 +116,7 @@ class App(Protocol):
     topic: Callable[..., Any]
     agent: Callable[..., Any]
     Table: Callable[..., Any]
+    timer: Callable[..., Any]
 
     def lane(self, name: str, spec: AnySpec, make: Callable[[int, int], LaneProcessor]) -> None:
         """Run `make(partition, partitions)` over each assigned partition of `spec`, as a group of its own."""

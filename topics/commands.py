@@ -72,6 +72,8 @@ class Command(Record, frozen=True, kw_only=True):
     undoes: OptionalName = ""
     undoes_kind: CommandKind | None = None
     """Kind of the command that `undoes` names: each actor minds its own."""
+    renews: OptionalName = ""
+    """The command whose lease this one goes on with; nothing is done if that one is not in force."""
     dry_run: bool = False
     audience: Cell = {}
     away_from: OptionalName = ""

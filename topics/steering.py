@@ -25,6 +25,7 @@ class SteeringAnswer(Record, frozen=True, kw_only=True):
     p2p: bool | None = None
     generation: Count
     command_id: OptionalName = ""
+    incident: OptionalName = ""
     reason: Sentence = ""
     expires_ms: EpochMs | None = None
     """When the default order returns by itself; absent where the default is being served."""
