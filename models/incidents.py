@@ -225,9 +225,11 @@ class Incidents:
         changes = []
         if now.severity > told.severity:
             changes.append(f"worse: {told.severity.name.lower()} became {now.severity.name.lower()}")
-        if now.cause != told.cause or now.standby != told.standby:
+        if now.cause != told.cause:
             was = cell_key(told.cause) if told.cause else "unknown"
             changes.append(words.sentence(f"cause refined: {cell_key(now.cause)}, before {was}"))
+        if now.standby not in {"", told.standby}:
+            changes.append(f"{now.standby} can take over")
         new = sorted(set(now.firing) - set(told.firing))
         if new:
             changes.append(words.sentence(f"also anomalous: {words.listed(new)}"))

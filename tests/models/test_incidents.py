@@ -109,6 +109,7 @@ def test_further_series_join_the_incident_that_is_open() -> None:
     [
         ({"severity": Severity.CRITICAL}, "worse: high became critical"),
         ({"causes": [cause({"cdn": "7", "isp": "3"})]}, "cause refined: cdn=7,isp=3, before unknown"),
+        ({"causes": [cause({})], "standby": "B"}, "B can take over"),
         ({"impact_viewers": 400.0}, "larger: about 400 viewers, before about 100 viewers"),
     ],
 )

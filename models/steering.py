@@ -1,0 +1,200 @@
+"""Turns steering commands into the answer that players are given, and back.
+
+Each audience is under one command at a time, or none. A command is a lease: it ends by the resume that names
+it, by a newer command, or by running out. `lapsed` makes the resume of a lease that has run out, so that the
+end of a lease is a record on the same topic as its beginning.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from models import words
+from models.obedience import concerns, objection, outcome, signed
+from topics import STEERING
+from topics.commands import Command, CommandKind, OutcomeStatus
+from topics.emission import Emission
+from topics.fields import derive_id
+from topics.steering import SteeringAnswer
+
+ACTOR = "cdn"
+KINDS = frozenset({CommandKind.STEER, CommandKind.SHED})
+DEFAULT = "the default order"
+
+
+class Steered(msgspec.Struct, frozen=True):
+    """What an audience is under."""
+
+    generation: int = -1
+    """Of the last command obeyed."""
+    command: Command | None = None
+    """The lease in force."""
+    last_id: str = ""
+    """The last command obeyed."""
+
+
+class Steering:
+    """Obeys the commands to each audience.
+
+    Args:
+        ttl_s: how long a player may keep an answer.
+        signing_key: what commands must be signed with; empty believes everyone.
+
+    Example:
+        >>> move = Command(
+        ...     time_ms=0, id="c1", kind=CommandKind.STEER, target="isp=3", generation=1, owner="policy",
+        ...     reason="stalls on 7", expires_ms=300_000, audience={"isp": "3"}, away_from="7",
+        ...     pathway_priority=["5", "7"], share=0.1)
+        >>> steered, emissions = Steering(ttl_s=10, signing_key="").step(None, move)
+        >>> [emission.spec.name for emission in emissions]
+        ['steering', 'outcomes']
+        >>> emissions[1].record.after
+        '10 % of isp=3: 5, 7'
+    """
+
+    def __init__(self, *, ttl_s: float, signing_key: str) -> None:
+        self._ttl_s = ttl_s
+        self._key = signing_key
+
+    def step(self, state: Steered | None, command: Command) -> tuple[Steered, list[Emission]]:
+        """Return what the audience is under after `command`, the answer if it changed, and the outcome."""
+        steered = state or Steered()
+        in_force = steered.command.id if steered.command is not None else ""
+        if not concerns(command, KINDS, in_force) or (command.id and command.id == steered.last_id):
+            return steered, []
+        no = objection(command, steered.generation, self._key)
+        if not no:
+            no = _not_in_force(steered, command) if command.kind is CommandKind.RESUME else _flaw(command)
+        if not no and command.renews and command.renews != in_force:
+            no = f"{command.renews}, which it renews, is not in force"
+        if no:
+            return steered, [outcome(command, ACTOR, OutcomeStatus.REFUSED, no)]
+        if command.dry_run:
+            said = f"a dry run: {command.reason}"
+            told = outcome(
+                command,
+                ACTOR,
+                OutcomeStatus.DRY_RUN,
+                words.sentence(said),
+                before=_told(steered.command),
+                after=_told(command if command.kind in KINDS else None),
+            )
+            return steered, [told]
+        return self._obey(steered, command)
+
+    def _obey(self, steered: Steered, command: Command) -> tuple[Steered, list[Emission]]:
+        lease = command if command.kind in KINDS else None
+        after = Steered(command.generation, lease, command.id)
+        status = OutcomeStatus.APPLIED
+        if lease is None:
+            ran_out = steered.command is None or command.time_ms >= steered.command.expires_ms
+            status = OutcomeStatus.EXPIRED if ran_out else OutcomeStatus.UNDONE
+        told = outcome(
+            command, ACTOR, status, command.reason, before=_told(steered.command), after=_told(lease)
+        )
+        return after, [Emission(STEERING, self._answer(command)), told]
+
+    def _answer(self, command: Command) -> SteeringAnswer:
+        """Return the answer that `command` asks for; a resume asks for the default."""
+        answer = SteeringAnswer(
+            id=derive_id("steering", command.target, command.id, command.generation),
+            time_ms=command.time_ms,
+            audience=command.target,
+            cell=command.audience,
+            pathway_priority=[],
+            ttl_s=self._ttl_s,
+            generation=command.generation,
+            reason=command.reason,
+            origin_ms=command.origin_ms,
+        )
+        if command.kind is CommandKind.RESUME:
+            return answer
+        return msgspec.structs.replace(
+            answer,
+            pathway_priority=command.pathway_priority,
+            away_from=command.away_from,
+            share=command.share,
+            max_bitrate_kbps=command.max_bitrate_kbps,
+            p2p=command.p2p,
+            command_id=command.id,
+            incident=command.incident,
+            expires_ms=command.expires_ms,
+        )
+
+
+def lapsed(answer: SteeringAnswer, now_ms: int, signing_key: str) -> Command | None:
+    """Return the resume of the lease behind `answer` if it has run out by `now_ms`.
+
+    Its time is when the lease ended and its id follows from the lease: whoever finds it first, and however
+    often, it is the same command.
+
+    >>> answer = SteeringAnswer(time_ms=0, audience="everyone", cell={}, pathway_priority=["5"], ttl_s=10,
+    ...                         generation=7, command_id="c1", expires_ms=300_000)
+    >>> lapsed(answer, 299_999, "") is None
+    True
+    >>> lapsed(answer, 300_000, "").undoes
+    'c1'
+    """
+    if answer.expires_ms is None or now_ms < answer.expires_ms or not answer.command_id:
+        return None
+    return signed(
+        Command(
+            id=derive_id("lapse", answer.audience, answer.command_id),
+            time_ms=answer.expires_ms,
+            kind=CommandKind.RESUME,
+            target=answer.audience,
+            generation=answer.generation + 1,
+            owner=ACTOR,
+            reason="the lease ran out and was not renewed",
+            expires_ms=answer.expires_ms,
+            undoes=answer.command_id,
+            undoes_kind=CommandKind.STEER if answer.pathway_priority else CommandKind.SHED,
+            incident=answer.incident,
+            audience=answer.cell,
+        ),
+        signing_key,
+    )
+
+
+def _not_in_force(steered: Steered, command: Command) -> str:
+    """Return why a resume has nothing to undo, or nothing.
+
+    It ends whatever is in force for its incident, so that it need not know of renewals. The actor's own word
+    that a lease ran out is enough: it has it from the answer that is being served.
+    """
+    named = command.undoes or "the command"
+    if steered.command is None:
+        return "" if command.owner == ACTOR else f"{named} is not in force: nothing is"
+    same_incident = command.incident and command.incident == steered.command.incident
+    if command.undoes == steered.command.id or same_incident:
+        return ""
+    return f"{named} is not in force: {steered.command.id} is"
+
+
+def _flaw(command: Command) -> str:
+    """Return why a command to steer or shed cannot be served as an answer, or nothing."""
+    order = command.pathway_priority
+    if len(set(order)) != len(order):
+        return f"a pathway is named twice in {', '.join(order)}"
+    if command.kind is CommandKind.STEER:
+        if not order:
+            return "it names no pathway to steer to"
+        if order[0] == command.away_from:
+            return f"it steers away from {command.away_from} and names it first"
+    elif command.max_bitrate_kbps is None and command.p2p is None:
+        return "it sheds nothing: neither a bitrate nor peer-to-peer is named"
+    return "it has no id to be undone by" if not command.id else ""
+
+
+def _told(command: Command | None) -> str:
+    """Return in words what an audience is told."""
+    if command is None:
+        return DEFAULT
+    asked = []
+    if command.pathway_priority:
+        asked.append(", ".join(command.pathway_priority))
+    if command.max_bitrate_kbps is not None:
+        asked.append(f"at most {command.max_bitrate_kbps:g} kb/s")
+    if command.p2p is not None:
+        asked.append("peer-to-peer" if command.p2p else "no peer-to-peer")
+    return words.sentence(f"{words.percent(command.share)} of {command.target}: {'; '.join(asked)}")

@@ -1,0 +1,1 @@
+"""Actors: what obeys commands and keeps the world as they say."""
