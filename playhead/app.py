@@ -112,6 +112,11 @@ class PlayheadApp(faust.App):  # type: ignore[misc]
         self._settings = settings
         self._client = client
 
+    async def on_first_start(self) -> None:
+        """Make the folder of the tables; Faust makes no parents."""
+        self.conf.datadir.mkdir(parents=True, exist_ok=True)
+        await super().on_first_start()
+
     def lane(self, name: str, spec: AnySpec, make: Callable[[int, int], LaneProcessor]) -> None:
         """Run `make(partition, partitions)` over each assigned partition of `spec`."""
         self.lanes.append(
