@@ -52,7 +52,11 @@ class BrokerUnavailableError(PlayheadError):
 
 
 class BrokerRefusedError(PlayheadError):
-    """The broker answered that it will not."""
+    """The broker answered that it will not; `code` is Kafka's."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def find_brokers(settings: Settings, environment: Mapping[str, str] = os.environ) -> str:
@@ -136,4 +140,4 @@ def broker_error(brokers: str, error: KafkaError) -> PlayheadError:
         return BrokerUnavailableError(
             f"no answer from Kafka at {brokers}: see `playhead status`, or check PLAYHEAD_BROKERS"
         )
-    return BrokerRefusedError(f"Kafka at {brokers}: {error.str()}")
+    return BrokerRefusedError(f"Kafka at {brokers}: {error.str()}", error.code())

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
 from confluent_kafka import KafkaError, Message, Producer
 
 from playhead.brokers import broker_error, first_answer_s, kafka_errors
@@ -25,8 +24,6 @@ from topics.dead_letters import DeadLetter
 from topics.errors import ContractError, PlayheadError
 from topics.fields import derive_id
 from topics.spec import ENCODING_HEADER
-
-log = structlog.get_logger(__name__)
 
 REDRIVEN_HEADER = "playhead-redriven"
 """Header of a record driven back: the id of its letter."""
@@ -101,10 +98,18 @@ def letters(
     prefix: str,
     wanted: Callable[[DeadLetter], bool] = lambda letter: True,
     progress: Progress | None = None,
+    strange: Callable[[str], None] = lambda place: None,
 ) -> Iterator[Kept]:
-    """Yield the letters that are `wanted`, oldest first, each with what its receipts say.
+    """Yield the letters that are `wanted`, oldest first by the millisecond, each with what its receipts say.
 
     The topic is read twice, for receipts come after their letters; what is held in memory is the receipts.
+
+    Args:
+        client: settings of the Kafka client, with ``bootstrap.servers``.
+        prefix: of all topics of this run.
+        wanted: which letters to yield.
+        progress: told how far reading has come.
+        strange: told where a record stands that is no letter; it is passed over.
 
     Raises:
         PlayheadError: as `playhead.log_reader.read_to_end` does.
@@ -119,7 +124,7 @@ def letters(
         letter = _decoded(message)
         if letter is None:
             place = f"{topic}[{message.partition()}]@{message.offset()}"
-            log.warning("record passed over: it is no dead letter", place=place)
+            strange(place)
         elif not letter.redriven_from and wanted(letter):
             yield Kept(letter, receipts.get(letter_id(letter)))
 

@@ -12,11 +12,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from heapq import merge
 from itertools import chain
+from time import monotonic, sleep
 from typing import Any, Literal
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from playhead.brokers import BrokerUnavailableError, broker_error, first_answer_s, kafka_errors
+from playhead.brokers import (
+    BrokerRefusedError,
+    BrokerUnavailableError,
+    broker_error,
+    first_answer_s,
+    kafka_errors,
+)
 from topics.errors import PlayheadError
 
 Start = Literal["beginning"] | datetime | Mapping[int, int]
@@ -27,6 +34,16 @@ Progress = Callable[[int, int], None]
 
 BATCH = 5_000
 POLL_S = 0.5
+SETTLE_S = 0.1
+
+UNSETTLED = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+    }
+)
 
 
 class TopicMissingError(PlayheadError):
@@ -87,29 +104,40 @@ def spans_of(client: Mapping[str, Any], topic: str, start: Start = "beginning") 
         TopicMissingError, BrokerUnavailableError, BrokerRefusedError: as `read_to_end` does.
     """
     brokers, timeout_s = str(client["bootstrap.servers"]), first_answer_s(client)
-    with kafka_errors(brokers), _consumer(client) as consumer:
-        found = consumer.list_topics(topic, timeout_s).topics[topic]
-        if found.error is not None:
-            if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise TopicMissingError(
-                    f"there is no topic {topic!r} on {brokers}: `playhead topics create` makes the ones "
-                    "of the contracts, with the prefix that is set"
-                )
-            raise broker_error(brokers, found.error)
-        places = [TopicPartition(topic, number) for number in sorted(found.partitions)]
-        bounds = {
-            place.partition: consumer.get_watermark_offsets(place, timeout=timeout_s) for place in places
+    deadline_s = monotonic() + timeout_s
+    with _consumer(client) as consumer:
+        while True:
+            try:
+                with kafka_errors(brokers):
+                    return _spans(consumer, brokers, topic, start, timeout_s)
+            except BrokerRefusedError as error:
+                # A partition just made, or moved, may be asked for before its new leader knows of it.
+                if error.code not in UNSETTLED or monotonic() > deadline_s:
+                    raise
+            sleep(SETTLE_S)
+
+
+def _spans(consumer: Consumer, brokers: str, topic: str, start: Start, timeout_s: float) -> list[Span]:
+    found = consumer.list_topics(topic, timeout_s).topics[topic]
+    if found.error is not None:
+        if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise TopicMissingError(
+                f"there is no topic {topic!r} on {brokers}: `playhead topics create` makes the ones "
+                "of the contracts, with the prefix that is set"
+            )
+        raise broker_error(brokers, found.error)
+    places = [TopicPartition(topic, number) for number in sorted(found.partitions)]
+    bounds = {place.partition: consumer.get_watermark_offsets(place, timeout=timeout_s) for place in places}
+    firsts: Mapping[int, int] = {}
+    if isinstance(start, datetime):
+        asked = [TopicPartition(topic, number, int(start.timestamp() * 1000)) for number in bounds]
+        at = consumer.offsets_for_times(asked, timeout=timeout_s)
+        # A time after the newest record has no offset: what is asked for begins at the end.
+        firsts = {
+            each.partition: each.offset if each.offset >= 0 else bounds[each.partition][1] for each in at
         }
-        firsts: Mapping[int, int] = {}
-        if isinstance(start, datetime):
-            asked = [TopicPartition(topic, number, int(start.timestamp() * 1000)) for number in bounds]
-            at = consumer.offsets_for_times(asked, timeout=timeout_s)
-            # A time after the newest record has no offset: what is asked for begins at the end.
-            firsts = {
-                each.partition: each.offset if each.offset >= 0 else bounds[each.partition][1] for each in at
-            }
-        elif start != "beginning":
-            firsts = start
+    elif start != "beginning":
+        firsts = start
     return [Span(number, max(low, firsts.get(number, low)), high) for number, (low, high) in bounds.items()]
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -161,7 +161,7 @@ class TopicsAdmin:
         deadline_s = time.monotonic() + self._timeout_s
         while mended and self._settable(topics):
             if time.monotonic() > deadline_s:
-                raise BrokerRefusedError(
+                raise BrokerUnavailableError(
                     f"Kafka at {self._brokers} took the settings of {', '.join(resources)} but does not show "
                     f"them after {self._timeout_s:g} s: see `playhead topics check`"
                 )
@@ -181,11 +181,9 @@ class TopicsAdmin:
             with kafka_errors(self._brokers):
                 future.result()
         except BrokerRefusedError as error:
-            cause = error.__cause__
-            already = KafkaError.TOPIC_ALREADY_EXISTS
-            # Somebody else made it at the same moment.
-            if not (isinstance(cause, KafkaException) and cause.args[0].code() == already):
-                raise BrokerRefusedError(f"{name} could not be made. {error}") from error
+            # Somebody else may have made it at the same moment.
+            if error.code != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise BrokerRefusedError(f"{name} could not be made. {error}", error.code) from error
 
     def _unseen(self, topics: Sequence[Wanted]) -> list[str]:
         there = self._topics()

@@ -234,7 +234,10 @@ def hexdump(data: bytes) -> Iterator[str]:
 
 
 def _letters(settings: Settings, wanted: Callable[[DeadLetter], bool]) -> Iterator[Kept]:
-    return dead_letters.letters(client_config(settings), settings.prefix, wanted)
+    def strange(place: str) -> None:
+        notes.print(f"[yellow]passed over[/] {place}: it is no dead letter", highlight=False, soft_wrap=True)
+
+    return dead_letters.letters(client_config(settings), settings.prefix, wanted, strange=strange)
 
 
 def _tell(kept: Kept) -> None:
