@@ -15,11 +15,12 @@ by quasi-likelihood (Wedderburn, Biometrika 61, 1974).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from config.localisation import LocalisationFigures
 from models.cuboids import Cube, Cuboid, Floats, Ints, Panel, baseline, roll_up
@@ -40,13 +41,34 @@ class Suspect:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Remainder:
-    """What the parents of some cells hold beside them."""
+class _Groups:
+    """Sets of the heavy cells of a cuboid, each of which may be the cause."""
 
-    bad: Floats  # [window]
-    total: Floats  # [window]
-    prior: float  # the rate to expect of it before its past is looked at
-    rise: float  # of the cells' rate over what is expected of them
+    cuboid: Cuboid
+    cells: Ints  # [heavy cell], heaviest first
+    sets: tuple[tuple[int, ...], ...]  # [group] places in cells
+    taken: Floats  # [group, heavy cell]: 1 where the group has the cell
+
+    @property
+    def excess(self) -> Floats:
+        """Bad viewers beyond expectation, [group]."""
+        return self.taken @ self.cuboid.excess[self.cells]
+
+    @property
+    def alone(self) -> NDArray[np.bool_]:
+        """Whether the group is a single cell, [group]."""
+        return np.array([len(places) == 1 for places in self.sets], dtype=bool)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Remainders:
+    """What the parents of groups hold beside them."""
+
+    bad: Floats  # [window, group]
+    total: Floats  # [window, group]
+    prior: Floats  # [group] the rate to expect before the past is looked at
+    rise: Floats  # [group] of the group's rate over what is expected of it
+    alone: NDArray[np.bool_]  # [group]
 
 
 def suspects(panel: Panel, figures: LocalisationFigures) -> list[Suspect]:
@@ -55,33 +77,43 @@ def suspects(panel: Panel, figures: LocalisationFigures) -> list[Suspect]:
     all_excess = max(float(cuboid.excess.max()) for cuboid in cube.values())
     if all_excess < figures.least_excess_viewers:
         return []
-    heavy = {axes: _heaviest_first(cuboid, figures.least_share * all_excess) for axes, cuboid in cube.items()}
-    if not any(_stands_out(cube[axes], cells, figures) for axes, cells in heavy.items()):
-        return []
     groups = [
-        (cube[axes], group)
-        for axes, cells in heavy.items()
-        for group in _groups(cells.tolist(), figures.max_causes)
+        _groups(cuboid, figures.least_share * all_excess, figures.max_causes) for cuboid in cube.values()
     ]
+    if not any(_stands_out(each, figures) for each in groups):
+        return []
     outside, inside = _credits(cube, groups, figures)
     found = []
-    for number, (cuboid, cells) in enumerate(groups):
-        explained = min(float(cuboid.excess[list(cells)].sum()) / all_excess, 1.0)
-        score = explained**figures.share_weight * float(outside[number])
-        score *= min(inside.get((cuboid.axes, cell), 1.0) for cell in cells)
-        score *= figures.another_cell_credit ** (len(cells) - 1)
-        score *= 1.0 if cuboid.axes else figures.everyone_credit
-        found.append(Suspect(cuboid, cells, score, all_excess))
+    for each, not_too_fine in zip(groups, outside, strict=True):
+        axes, cells = each.cuboid.axes, each.cells.tolist()
+        explained = np.minimum(each.excess / all_excess, 1) ** figures.share_weight
+        not_too_coarse = np.array([inside.get((axes, cell), 1.0) for cell in cells])
+        score = explained * not_too_fine * np.where(each.taken, not_too_coarse, 1.0).min(axis=1, initial=1.0)
+        score *= figures.another_cell_credit ** (each.taken.sum(1) - 1)
+        score *= 1.0 if axes else figures.everyone_credit
+        found += [
+            Suspect(each.cuboid, tuple(cells[place] for place in places), value, all_excess)
+            for places, value in zip(each.sets, score.tolist(), strict=True)
+        ]
     return sorted(found, key=lambda suspect: -suspect.score)
 
 
-def _heaviest_first(cuboid: Cuboid, least_excess: float) -> Ints:
+def _groups(cuboid: Cuboid, least_excess: float, largest: int) -> _Groups:
+    """Each cell with enough excess alone, and the heaviest few of them in pairs and more."""
     heavy = np.flatnonzero(cuboid.excess >= least_excess)
-    return heavy[np.argsort(-cuboid.excess[heavy], kind="stable")]
+    cells = heavy[np.argsort(-cuboid.excess[heavy], kind="stable")]
+    heaviest = range(min(len(cells), largest + 1))
+    several = (combinations(heaviest, size) for size in range(2, largest + 1))
+    sets = (*((place,) for place in range(len(cells))), *chain.from_iterable(several))
+    taken = np.zeros((len(sets), len(cells)))
+    for number, places in enumerate(sets):
+        taken[number, list(places)] = 1
+    return _Groups(cuboid, cells, sets, taken)
 
 
-def _stands_out(cuboid: Cuboid, cells: Ints, figures: LocalisationFigures) -> bool:
+def _stands_out(groups: _Groups, figures: LocalisationFigures) -> bool:
     """Whether the excess of some cell is beyond chance: the root of its deviance, in standard errors."""
+    cuboid, cells = groups.cuboid, groups.cells
     bad, total, expected = cuboid.bad[-1, cells], cuboid.total[-1, cells], cuboid.expected[cells]
     rate = np.clip(bad / total, expected, _LARGEST_RATE)
     deviance = 2 * _log_likelihood_ratio(bad, total, rate, expected)
@@ -89,81 +121,84 @@ def _stands_out(cuboid: Cuboid, cells: Ints, figures: LocalisationFigures) -> bo
     return bool((deviance >= figures.least_sigmas**2).any())
 
 
-def _groups(cells: list[int], largest: int) -> Iterator[tuple[int, ...]]:
-    """Each cell alone, and the first few of them in pairs and more."""
-    yield from ((cell,) for cell in cells)
-    for size in range(2, largest + 1):
-        yield from combinations(cells[: largest + 1], size)
-
-
 def _credits(
-    cube: Cube, groups: Sequence[tuple[Cuboid, tuple[int, ...]]], figures: LocalisationFigures
-) -> tuple[Floats, dict[tuple[tuple[int, ...], int], float]]:
+    cube: Cube, groups: Sequence[_Groups], figures: LocalisationFigures
+) -> tuple[list[Floats], dict[tuple[tuple[int, ...], int], float]]:
     """How well each group is cut, 0..1: not too fine, by group; and not too coarse, by cell."""
-    owners = [(number, axis) for number, (cuboid, _) in enumerate(groups) for axis in cuboid.axes]
-    remainders = [_remainder(cube, *groups[number], axis) for number, axis in owners]
-    log_odds, effect = _judged(remainders, figures)
+    pairs = [
+        (number, cube[tuple(a for a in each.cuboid.axes if a != axis)])
+        for number, each in enumerate(groups)
+        for axis in each.cuboid.axes
+    ]
+    well, ill = _verdicts([_remainders(groups[number], parent) for number, parent in pairs], figures)
+    outside = [np.ones(len(each.sets)) for each in groups]
+    inside: dict[tuple[tuple[int, ...], int], float] = {}
+    for place, (number, parent) in enumerate(pairs):
+        each = groups[number]
+        outside[number] = np.minimum(outside[number], well[place])
+        holder = parent.cell_of[each.cuboid.leaf[each.cells]][[places[0] for places in each.sets]]
+        # Unequal effects within one cell look like several causes: only everyone may be split into them.
+        splits = (each.alone | (not parent.axes)) & (2 * each.excess >= parent.excess[holder])
+        for cell, credit in zip(holder[splits].tolist(), ill[place][splits].tolist(), strict=True):
+            inside[parent.axes, cell] = min(inside.get((parent.axes, cell), 1.0), credit)
+    return outside, inside
+
+
+def _remainders(groups: _Groups, parent: Cuboid) -> _Remainders:
+    """What is beside each group in the parents of its cells, which name all their dimensions but one."""
+    cuboid, cells, taken = groups.cuboid, groups.cells, groups.taken
+    parents, place = np.unique(parent.cell_of[cuboid.leaf[cells]], return_inverse=True)
+    held = np.minimum(taken @ np.eye(len(parents))[place], 1)  # [group, parent]
+    usual = held @ (parent.expected * parent.total[-1])[parents]
+    return _Remainders(
+        bad=parent.bad[:, parents] @ held.T - cuboid.bad[:, cells] @ taken.T,
+        total=parent.total[:, parents] @ held.T - cuboid.total[:, cells] @ taken.T,
+        prior=usual / (held @ parent.total[-1, parents]),
+        rise=groups.excess / (taken @ cuboid.total[-1, cells]),
+        alone=groups.alone,
+    )
+
+
+def _verdicts(
+    remainders: Sequence[_Remainders], figures: LocalisationFigures
+) -> tuple[list[Floats], list[Floats]]:
+    """Credit for groups, whose remainders should do well, and for parents, whose should not: [group] each."""
+    if not remainders:
+        return [], []
+    bad, total = (
+        np.concatenate(parts, axis=1) for parts in zip(*((r.bad, r.total) for r in remainders), strict=True)
+    )
+    prior, rise, alone = (
+        np.concatenate(parts) for parts in zip(*((r.prior, r.rise, r.alone) for r in remainders), strict=True)
+    )
+    log_odds, effect = _judged(_Remainders(bad, total, prior, rise, alone), figures)
     # Where no remainder can tell, a single cell may be as fine as it is; several at once have to be proved.
-    alone = np.array([len(groups[number][1]) == 1 for number, _ in owners])
     log_odds -= np.where(alone, figures.finer_log_odds, figures.several_log_odds)
-    nobody = np.array([remainder.total[-1] == 0 for remainder in remainders])
-    log_odds[nobody & ~alone] = np.inf
+    log_odds[~alone & (total[-1] == 0)] = np.inf
     suffers = 1 / (1 + np.exp(-np.clip(log_odds / figures.temperature, -_FULL_BELIEF, _FULL_BELIEF)))
     effect = np.clip(effect, 0, 1)
     well = 1 - suffers + suffers * figures.doubtful_credit * (1 - effect)
     ill = suffers + (1 - suffers) * figures.doubtful_credit * effect
-    outside = np.ones(len(groups))
-    inside: dict[tuple[tuple[int, ...], int], float] = {}
-    for place, (number, axis) in enumerate(owners):
-        outside[number] = min(outside[number], well[place])
-        cuboid, cells = groups[number]
-        parent = _parent(cube, cuboid, axis)
-        if not alone[place] and parent.axes:
-            continue  # unequal effects within one cell look like several causes
-        cell = int(parent.cell_of[cuboid.leaf[cells[0]]])
-        if 2 * cuboid.excess[list(cells)].sum() >= parent.excess[cell]:
-            key = (parent.axes, cell)
-            inside[key] = min(inside.get(key, 1.0), float(ill[place]))
-    return outside, inside
+    ends = np.cumsum([len(r.rise) for r in remainders])[:-1]
+    return np.split(well, ends), np.split(ill, ends)
 
 
-def _parent(cube: Cube, cuboid: Cuboid, axis: int) -> Cuboid:
-    return cube[tuple(a for a in cuboid.axes if a != axis)]
-
-
-def _remainder(cube: Cube, cuboid: Cuboid, cells: tuple[int, ...], axis: int) -> _Remainder:
-    """What the parents of the cells, which name all their dimensions but one, hold beside them."""
-    chosen = list(cells)
-    parent = _parent(cube, cuboid, axis)
-    parents = list({int(cell) for cell in parent.cell_of[cuboid.leaf[chosen]]})
-    return _Remainder(
-        bad=parent.bad[:, parents].sum(1) - cuboid.bad[:, chosen].sum(1),
-        total=parent.total[:, parents].sum(1) - cuboid.total[:, chosen].sum(1),
-        prior=float(np.average(parent.expected[parents], weights=parent.total[-1, parents])),
-        rise=float(cuboid.excess[chosen].sum() / cuboid.total[-1, chosen].sum()),
-    )
-
-
-def _judged(remainders: Sequence[_Remainder], figures: LocalisationFigures) -> tuple[Floats, Floats]:
-    """Whether remainders share the fault of the cells beside them: log-odds and relative rise, [remainder].
+def _judged(remainders: _Remainders, figures: LocalisationFigures) -> tuple[Floats, Floats]:
+    """Whether remainders share the fault of the groups beside them: log-odds and relative rise, [group].
 
     The log Bayes factor of two hypotheses on the bad viewers of a remainder: its rate is what its past leads
-    one to expect, or it is raised by a part of the cells' rise, from ``least_effect`` to ``most_effect`` of
+    one to expect, or it is raised by a part of the group's rise, from ``least_effect`` to ``most_effect`` of
     it, all as likely on a logarithmic scale. Few viewers cannot tell: their factor is near 0.
     """
-    bad = np.stack([remainder.bad for remainder in remainders], axis=1)
-    total = np.stack([remainder.total for remainder in remainders], axis=1)
-    prior = np.array([remainder.prior for remainder in remainders])
-    rise = np.array([remainder.rise for remainder in remainders])
-    expected, known = baseline(bad[:-1], total[:-1], prior, figures)
+    bad, total, rise = remainders.bad[-1], remainders.total[-1], remainders.rise
+    expected, known = baseline(remainders.bad[:-1], remainders.total[:-1], remainders.prior, figures)
     effects = np.geomspace(figures.least_effect, figures.most_effect, _EFFECT_STEPS)[:, None]
     raised = np.clip(expected + effects * rise, None, _LARGEST_RATE)
-    evidence = _log_likelihood_ratio(bad[-1], total[-1], raised, expected)
-    evidence /= _dispersion(total[-1], expected, known, figures)
+    evidence = _log_likelihood_ratio(bad, total, raised, expected)
+    evidence /= _dispersion(total, expected, known, figures)
     most = evidence.max(axis=0)
     log_odds: Floats = most + np.log(np.exp(evidence - most).mean(axis=0))
-    excess = bad[-1] - total[-1] * expected
-    return log_odds, excess / (total[-1] + figures.shrinkage_viewers) / rise
+    return log_odds, (bad - total * expected) / (total + figures.shrinkage_viewers) / rise
 
 
 def _log_likelihood_ratio(bad: Floats, total: Floats, rate: Floats, expected: Floats) -> Floats:

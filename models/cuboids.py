@@ -8,7 +8,7 @@ Arrays are shaped [window, cell]; the last window is the one to explain, those b
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Self
 
@@ -86,11 +86,22 @@ class Panel:
     codes: Ints  # [leaf, dimension]
     bad: Floats  # [window, leaf]
     total: Floats  # [window, leaf]
+    groupings: dict[tuple[int, ...], tuple[Ints, Ints]] = field(default_factory=dict)
+
+    def grouped(self, axes: tuple[int, ...]) -> tuple[Ints, Ints]:
+        """The leaves in an order that puts those alike on these axes together, and where each group starts.
+
+        Found once for all panels of the same leaves.
+        """
+        if axes not in self.groupings:
+            sizes = [len(self.vocabulary[axis]) for axis in axes]
+            self.groupings[axes] = _grouped(self.codes[:, list(axes)], sizes)
+        return self.groupings[axes]
 
     def without(self, leaves: NDArray[np.bool_]) -> Panel:
         """The panel as if the viewers of these leaf cells had never been there."""
         bad, total = np.where(leaves, 0, self.bad), np.where(leaves, 0, self.total)
-        return Panel(self.dimensions, self.vocabulary, self.codes, bad, total)
+        return replace(self, bad=bad, total=total)
 
     def name(self, leaf: int, axes: tuple[int, ...]) -> dict[str, str]:
         """The dimension values that this leaf has on these axes."""
@@ -189,7 +200,7 @@ def _cuboid(
     figures: LocalisationFigures,
 ) -> Cuboid:
     """The cells on these axes that hold enough bad viewers now."""
-    order, starts = _grouped(panel.codes[:, list(axes)], [len(panel.vocabulary[axis]) for axis in axes])
+    order, starts = panel.grouped(axes)
     heavy = np.add.reduceat(panel.bad[-1, order], starts) >= least_bad
     sizes = np.diff(starts, append=len(order))
     order, sizes = order[np.repeat(heavy, sizes)], sizes[heavy]
