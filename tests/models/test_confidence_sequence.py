@@ -134,3 +134,30 @@ def test_a_fixed_interval_looked_at_in_the_same_way_misses_far_more_often() -> N
         )
 
     assert misses / REPETITIONS > 5 * ALPHA
+
+
+def test_viewers_whose_values_grow_while_they_are_watched_do_not_mislead_it() -> None:
+    """Viewers arrive all along and go on playing at rates of their own, so old values change as new ones come."""
+    viewers, steps, repetitions = 2 * SIZE, 50, 200
+    rng = np.random.default_rng(20261122)
+    false_positives = 0
+    for _ in range(repetitions):
+        treated = rng.random(viewers) < 0.5
+        arrival = rng.integers(0, steps, viewers)
+        rate = rng.gamma(1.0, 0.5, viewers)
+        plays = np.zeros(viewers)
+        for step in range(steps):
+            there = arrival <= step
+            plays[there] += rng.poisson(rate[there])
+            interval = MIXTURE.of_difference(
+                *(moments_of(plays[there & (treated == arm)]) for arm in (False, True))
+            )
+            if interval and not interval.low <= 0 <= interval.high:
+                false_positives += 1
+                break
+
+    assert false_positives / repetitions <= ALPHA
+
+
+def moments_of(values: NDArray[np.float64]) -> Moments:
+    return Moments(len(values), float(values.mean()), float(values.var(ddof=1)))
