@@ -137,7 +137,7 @@ def test_a_fixed_interval_looked_at_in_the_same_way_misses_far_more_often() -> N
 
 
 def test_viewers_whose_values_grow_while_they_are_watched_do_not_mislead_it() -> None:
-    """Viewers arrive all along and go on playing at rates of their own, so old values change as new ones come."""
+    """Viewers arrive all along and play at rates of their own: old values change while new ones come."""
     viewers, steps, repetitions = 2 * SIZE, 50, 200
     rng = np.random.default_rng(20261122)
     false_positives = 0
