@@ -306,7 +306,7 @@ class SampleScorer:
 
     def _tell(self, batch: Batch, events: _Events, verdicts: BatchVerdicts) -> list[Emission]:
         emissions = []
-        flagged = np.asarray(verdicts[1])
+        flagged = np.asarray(verdicts.event)
         for at in np.flatnonzero(verdicts.phase).tolist():
             event = int(flagged[at])
             record = int(events.record[event])
