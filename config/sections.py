@@ -20,7 +20,7 @@ NonNegativeFloat = Annotated[float, Field(ge=0)]
 class Section(BaseModel):
     """A table of the settings; unknown names are refused, so that a misspelling is seen."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class LogSettings(Section):
@@ -132,6 +132,8 @@ class PolicySettings(Section):
     widen_factor: Annotated[float, Field(ge=1)]
     least_share: Share
     impact_growth: Annotated[float, Field(gt=1)]
+    renew_before_s: PositiveFloat
+    renew_for_s: NonNegativeFloat
     max_report_age_s: PositiveFloat
     never_reroute: tuple[str, ...]
     ladder_kbps: tuple[PositiveFloat, ...]

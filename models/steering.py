@@ -1,8 +1,7 @@
 """Turns steering commands into the answer that players are given, and back.
 
 Each audience is under one command at a time, or none. A command is a lease: it ends by the resume that names
-it, by a newer command, or by running out. `lapsed` makes the resume of a lease that has run out, so that the
-end of a lease is a record on the same topic as its beginning.
+it or by a newer command; where it has run out, `models.leases` makes the resume.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from models import words
-from models.obedience import concerns, objection, outcome, signed
+from models.obedience import concerns, objection, outcome
 from topics import STEERING
 from topics.commands import Command, CommandKind, OutcomeStatus
 from topics.emission import Emission
@@ -120,40 +119,6 @@ class Steering:
             incident=command.incident,
             expires_ms=command.expires_ms,
         )
-
-
-def lapsed(answer: SteeringAnswer, now_ms: int, signing_key: str) -> Command | None:
-    """Return the resume of the lease behind `answer` if it has run out by `now_ms`.
-
-    Its time is when the lease ended and its id follows from the lease: whoever finds it first, and however
-    often, it is the same command.
-
-    >>> answer = SteeringAnswer(time_ms=0, audience="everyone", cell={}, pathway_priority=["5"], ttl_s=10,
-    ...                         generation=7, command_id="c1", expires_ms=300_000)
-    >>> lapsed(answer, 299_999, "") is None
-    True
-    >>> lapsed(answer, 300_000, "").undoes
-    'c1'
-    """
-    if answer.expires_ms is None or now_ms < answer.expires_ms or not answer.command_id:
-        return None
-    return signed(
-        Command(
-            id=derive_id("lapse", answer.audience, answer.command_id),
-            time_ms=answer.expires_ms,
-            kind=CommandKind.RESUME,
-            target=answer.audience,
-            generation=answer.generation + 1,
-            owner=ACTOR,
-            reason="the lease ran out and was not renewed",
-            expires_ms=answer.expires_ms,
-            undoes=answer.command_id,
-            undoes_kind=CommandKind.STEER if answer.pathway_priority else CommandKind.SHED,
-            incident=answer.incident,
-            audience=answer.cell,
-        ),
-        signing_key,
-    )
 
 
 def _not_in_force(steered: Steered, command: Command) -> str:

@@ -6,7 +6,8 @@ from agents.event_clock import EventClock
 from agents.keyed import keep
 from agents.ports import App, Publish
 from config import Settings
-from models.steering import ACTOR, Steered, Steering, lapsed
+from models.leases import lapsed
+from models.steering import ACTOR, Steered, Steering
 from topics import COMMANDS, STEERING
 from topics.commands import Command
 from topics.emission import Emission
