@@ -5,21 +5,15 @@ Three layers, later ones winning: the TOML files of this package, one of the use
 
 from __future__ import annotations
 
+import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_origin
 
-from pydantic import ConfigDict, ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsError,
-)
+from pydantic import Field, ValidationError
 
 from config import sections
 from config.demo import DemoSettings
@@ -30,18 +24,21 @@ from config.localisation import LocalisationFigures
 PREFIX = "PLAYHEAD_"
 NESTING = "__"
 USER_FILE = "playhead.toml"
+READ_ELSEWHERE = frozenset(
+    {"CONFIG", "DOCKER", "KAFKA_PORT", "REDIS_PORT", "KAFKA_HEAP_MB", "GRAFANA_PORT", "PROMETHEUS_PORT"}
+)
+"""Variables that are no settings: the user's file, and how Kafka, Redis and containers are started."""
+
 DEFAULT_FILES = ("default.toml", "detection.toml", "localisation.toml", "demo.toml")
 """The figures of this package, by subject."""
 
 
-class Settings(BaseSettings):
+class Settings(sections.Section):
     """Everything that can be set, by section."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")  # type: ignore[assignment]
 
     brokers: str
     redis_url: str
-    prefix: str
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$", max_length=100)]
     data_dir: str
     log: sections.LogSettings
     kafka: sections.KafkaSettings
@@ -58,17 +55,6 @@ class Settings(BaseSettings):
     cache: sections.CacheSettings
     experiments: sections.ExperimentSettings
     demo: DemoSettings
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        *_: PydanticBaseSettingsSource,
-        **__: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take only what `load` hands over: it merges the layers itself, to know each value's origin."""
-        return (init_settings,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,42 +119,47 @@ def _read_user(path: Path) -> dict[str, Any]:
 
 
 def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    _refuse_unknown(environment)
-    source = EnvSettingsSource(
-        Settings, case_sensitive=False, env_prefix=PREFIX, env_nested_delimiter=NESTING
-    )
-    source.env_vars = {name.lower(): value for name, value in environment.items()}
+    values: dict[str, Any] = {}
+    for name, text in environment.items():
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in READ_ELSEWHERE:
+            path = name.removeprefix(PREFIX).lower().split(NESTING)
+            branch = values
+            for section in path[:-1]:
+                branch = branch.setdefault(section, {})
+            branch[path[-1]] = _value(name, text, _kind(name, path))
+    return values
+
+
+def _kind(name: str, path: list[str]) -> Any:
+    """Return the type of the setting at `path`; a misspelt variable would else be passed over in silence."""
+    kind: Any = Settings
+    for depth, part in enumerate(path):
+        names, above = _names(kind), ".".join(path[:depth])
+        if not names:
+            raise ConfigError(f"{name}: {above} is a single value, set by {_variable(above)}")
+        if part not in names:
+            within = f"[{above}] has no" if above else "there is no setting"
+            raise ConfigError(f"{name}: {within} {part!r}; there are {', '.join(names)}")
+        kind = kind.model_fields[part].annotation
+    if names := _names(kind):
+        raise ConfigError(
+            f"{name}: is a section; set its values by {name}{NESTING}{names[0].upper()} and so on"
+        )
+    return kind
+
+
+def _names(kind: Any) -> list[str]:
+    """Return the names in a section; there are none in what is no section."""
+    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, sections.Section) else []
+
+
+def _value(name: str, text: str, kind: Any) -> Any:
+    if get_origin(kind) not in (tuple, list, dict):
+        return text
     try:
-        return source()
-    except SettingsError as error:
-        cause = error.__cause__
-        raise ConfigError(f"environment: {error}: {cause}. Lists are written as JSON") from error
-
-
-def _refuse_unknown(environment: Mapping[str, str]) -> None:
-    """A misspelt variable would be passed over in silence: refuse the ones that name a section of ours."""
-    for name in environment:
-        if not name.startswith(PREFIX) or NESTING not in name:
-            continue
-        section, _, field = name[len(PREFIX) :].lower().partition(NESTING)
-        fields = _fields_of(Settings.model_fields.get(section))
-        if fields is None:
-            raise ConfigError(
-                f"{name}: there is no section {section!r}; there are {', '.join(_section_names())}"
-            )
-        if field not in fields:
-            raise ConfigError(f"{name}: [{section}] has no {field!r}; it has {', '.join(fields)}")
-
-
-def _section_names() -> list[str]:
-    return [name for name, info in Settings.model_fields.items() if _fields_of(info) is not None]
-
-
-def _fields_of(info: FieldInfo | None) -> list[str] | None:
-    kind = info.annotation if info is not None else None
-    if isinstance(kind, type) and not get_args(kind) and issubclass(kind, sections.Section):
-        return list(kind.model_fields)
-    return None
+        return json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f'{name} = {text!r}: expected JSON, such as ["a", "b"] ({error})') from error
 
 
 def _merge(
@@ -190,17 +181,36 @@ def _variable(path: str) -> str:
 
 
 def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
-    lines = []
+    return "\n".join(_explained(error, origins))
+
+
+def _explained(error: ValidationError, origins: Mapping[str, str]) -> Iterator[str]:
     for problem in error.errors():
-        path = ".".join(str(part) for part in problem["loc"])
-        known = next((name for name in (path, path.rsplit(".", 1)[0]) if name in origins), path)
-        origin = origins.get(known, "the settings")
-        where = origin if origin.startswith(PREFIX) else f"{origin}: {path}"
+        path = [str(part) for part in problem["loc"]]
+        where = _where(path, origins)
         if problem["type"] == "missing":
-            lines.append(f"{where}: is missing")
+            yield f"{where}: is missing"
         elif problem["type"] == "extra_forbidden":
-            lines.append(f"{where}: there is no such setting; `playhead config show` lists them all")
+            yield f"{where}: there is no such setting; `playhead config show` lists them all"
         else:
-            said = problem["msg"].removeprefix("Input should be ").split(", unable to")[0]
-            lines.append(f"{where} = {problem['input']!r}: expected {said}")
-    return "\n".join(lines)
+            yield f"{where} = {problem['input']!r}: expected {_expected(problem['type'], problem['msg'])}"
+
+
+def _expected(kind: str, said: str) -> str:
+    plain = {"model_type": "a table", "tuple_type": "a list", "string_type": "text"}
+    if kind == "string_pattern_mismatch":
+        return said.replace("String should match pattern", "text that matches")
+    return plain.get(kind) or said.removeprefix("Input should be ").split(", unable to")[0]
+
+
+def _where(path: list[str], origins: Mapping[str, str]) -> str:
+    """Return the variable, or the file and name, that the setting at `path` came from."""
+    full = ".".join(path)
+    for length in range(len(path), 0, -1):
+        origin = origins.get(".".join(path[:length]))
+        if origin is not None and origin.startswith(PREFIX):
+            return "".join((origin, *(f"[{part}]" for part in path[length:])))
+        if origin is not None:
+            return f"{origin}: {full}"
+    inside = next((origin for name, origin in origins.items() if name.startswith(f"{full}.")), None)
+    return f"{inside or 'the settings'}: {full}"

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from config import Loaded, load
+from config.settings import DEFAULT_FILES
 from playhead.cli.output import AsJson, people, print_json, tells_errors
+
+MASK = "****"
+PASSWORD = re.compile(r"(://[^:/@]*:)[^/]*(@)")
 
 
 def register(app: typer.Typer) -> None:
@@ -32,9 +38,22 @@ def show(as_json: AsJson = False) -> None:
         return
     table = Table("setting", "value", "from", box=None, header_style="bold")
     for name, value, origin in rows:
-        style = "dim" if origin == "default.toml" else "bold cyan"
-        table.add_row(name, str(value), f"[{style}]{origin}[/]")
+        style = "dim" if origin in DEFAULT_FILES else "bold cyan"
+        table.add_row(name, Text(str(value)), Text(origin, style=style))
     people.print(table)
+
+
+def masked(name: str, value: Any) -> Any:
+    """Return what may be shown of a setting: keys are hidden, and the passwords in addresses.
+
+    >>> masked("redis_url", "redis://ada:secret@cache:6379/0")
+    'redis://ada:****@cache:6379/0'
+    """
+    if name.endswith("_key") and value:
+        return MASK
+    if isinstance(value, str):
+        return PASSWORD.sub(rf"\1{MASK}\2", value)
+    return value
 
 
 def settings_rows(loaded: Loaded) -> list[tuple[str, Any, str]]:
@@ -46,8 +65,7 @@ def settings_rows(loaded: Loaded) -> list[tuple[str, Any, str]]:
             for name, inner in value.items():
                 walk(inner, f"{path}.{name}" if path else name)
             return
-        shown = "****" if path.endswith("_key") and value else value
-        rows.append((path, shown, loaded.origins.get(path, "")))
+        rows.append((path, masked(path, value), loaded.origins.get(path, "")))
 
     walk(loaded.settings.model_dump(mode="json"), "")
     return rows
