@@ -167,7 +167,9 @@ def original(letter: DeadLetter) -> Original:
         CannotRedriveError: the value was cut, or the event cannot be taken out of its packed record.
     """
     if letter.value_bytes is not None:
-        raise CannotRedriveError(f"its value of {letter.value_bytes} bytes was too large to be kept whole")
+        raise CannotRedriveError(
+            f"it was too large to be kept whole; its value had {letter.value_bytes} bytes"
+        )
     if letter.packed_index is None or not is_packed(letter.headers):
         return Original(letter.key, letter.value, letter.headers)
     try:

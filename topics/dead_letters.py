@@ -21,7 +21,7 @@ class DeadLetter(Record, frozen=True, kw_only=True):
     key: bytes | None = None
     value: bytes | None = None
     value_bytes: Count | None = None
-    """Size of the original value where it was too large to keep: `value` is then only its beginning."""
+    """Size of the original value where the record was too large to keep whole: `value` is its beginning."""
     headers: list[tuple[str, bytes]] = []
     packed_index: Count | None = None
     """Which event of a packed record it was; `value` is that record while `headers` name its encoding."""

@@ -123,12 +123,13 @@ def _topic(name: str, old: Json, new: Json) -> Iterator[Change]:
             rule = f"{what} {'lowered' if lowered else 'raised'} from {old[what]} to {new[what]}"
             yield Change(name, rule, breaking=lowered and what != "retention_hours")
     yield from _schema(name, old["value"], new["value"])
-    if old["packed"] is None and new["packed"] is not None:
-        yield Change(name, "packed records are new", breaking=False)
-    elif new["packed"] is None and old["packed"] is not None:
+    before, after = old["packed"], new["packed"]
+    if before is not None and after is not None:
+        yield from _schema(f"{name} (packed)", before, after)
+    elif before is not None:
         yield Change(name, "packed records were removed", breaking=True)
-    elif old["packed"] is not None:
-        yield from _schema(f"{name} (packed)", old["packed"], new["packed"])
+    elif after is not None:
+        yield Change(name, "packed records are new", breaking=False)
 
 
 def _schema(where: str, old: Json, new: Json) -> Iterator[Change]:

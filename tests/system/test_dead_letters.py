@@ -301,7 +301,10 @@ def test_a_tombstone_goes_back_as_a_tombstone(
 @pytest.mark.parametrize(
     ("letter", "says"),
     [
-        ({"value": b"x" * (MAX_KEPT_BYTES + 1)}, "its value of 1000001 bytes was too large to be kept whole"),
+        (
+            {"value": b"x" * (MAX_KEPT_BYTES + 1)},
+            "it was too large to be kept whole; its value had 1000001 bytes",
+        ),
         ({"packed_index": 5, "headers": PACKED_HEADERS}, "event 5 is not in its packed record"),
         ({"topic": "nowhere"}, "there is no topic"),
     ],
