@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 from confluent_kafka import Message
 
 from agents import metrics
 from agents.dead_letters import dead_letter
+from playhead.packing import is_packed, unpack
 from topics.emission import Emission
-from topics.spec import ENCODING_HEADER, PACKED, AnySpec
+from topics.spec import ENCODING_HEADER, AnySpec
 
 
 class MessageBatch:
@@ -26,6 +28,8 @@ class MessageBatch:
         self._refused_records: set[int] = set()
         self._processed = 0
         self._late = 0
+        self._opened: tuple[int, list[Any]] | None = None
+        """The packed record that an event was refused of last, and its events."""
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -55,13 +59,19 @@ class MessageBatch:
         """Whether each record carries many events."""
         if self._spec.packed is None:
             return [False] * len(self._messages)
-        return [_is_packed(message) for message in self._messages]
+        return [is_packed(message.headers()) for message in self._messages]
 
     def refuse(self, index: int, reason: str, packed_index: int | None = None) -> None:
         """Send record `index`, or one event of it, to the dead letters."""
         message = self._messages[index]
+        key, value, headers = message.key(), message.value(), message.headers() or []
         if packed_index is None:
             self._refused_records.add(index)
+        else:
+            # The event alone: a record of thousands must not be copied for each one that it loses.
+            event = self._events_of(index)[packed_index]
+            key, value = self._spec.key_of(event).encode(), self._spec.encode(event)
+            headers = [header for header in headers if header[0] != ENCODING_HEADER]
         self.refused.append(
             dead_letter(
                 agent=self._agent,
@@ -69,13 +79,18 @@ class MessageBatch:
                 partition=self.partition,
                 offset=message.offset(),
                 time_ms=message.timestamp()[1],
-                key=message.key(),
-                value=message.value(),
-                headers=message.headers() or (),
+                key=key,
+                value=value,
+                headers=headers,
                 reason=reason,
                 packed_index=packed_index,
             )
         )
+
+    def _events_of(self, index: int) -> list[Any]:
+        if self._opened is None or self._opened[0] != index:
+            self._opened = index, unpack(self._spec, self._messages[index].value())
+        return self._opened[1]
 
     def tally(self, *, processed: int, late: int = 0) -> None:
         """Count the events inside the records, by what became of them."""
@@ -90,10 +105,3 @@ class MessageBatch:
         metrics.EVENTS.labels(self._agent, "processed").inc(self._processed)
         metrics.EVENTS.labels(self._agent, "late").inc(self._late)
         metrics.EVENTS.labels(self._agent, "dead").inc(len(self.refused) - self._late)
-
-
-def _is_packed(message: Message) -> bool:
-    headers = message.headers()
-    return bool(headers) and any(
-        name == ENCODING_HEADER and value == PACKED.encode() for name, value in headers
-    )
