@@ -22,6 +22,7 @@ class LocalisationFigures(Section):
     share_weight: NonNegativeFloat
     another_cell_credit: Share
     everyone_credit: Share
+    cousin_credit: Share
     least_share: Share
     least_sigmas: PositiveFloat
     least_excess_viewers: PositiveFloat

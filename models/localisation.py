@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,15 +77,27 @@ class Localiser:
         if not found:
             return []
         all_excess = found[0].suspect.all_excess
-        found += self._together(panel, [finding.suspect for finding in found])
-        found.sort(key=lambda finding: -finding.score)
+        together = self._together(panel, [finding.suspect for finding in found])
+        first = max(found[:1], together, key=lambda findings: findings[0].score if findings else 0.0)
+        ranked = [*together, *(self._beside(first, finding) for finding in found)]
+        ranked.sort(key=lambda finding: -finding.score)
         causes: dict[frozenset[tuple[str, str]], Cause] = {}
-        for finding in found:
+        for finding in ranked:
             if len(causes) >= self.figures.max_answers:
                 break
             for cause in _causes(finding, all_excess, wording):
                 causes.setdefault(frozenset(cause.cell.items()), cause)
         return list(causes.values())[: self.figures.max_answers]
+
+    def _beside(self, first: Sequence[_Finding], other: _Finding) -> _Finding:
+        """The other with less of a score if it only cuts the same viewers along different dimensions.
+
+        Who doubts the first answer wants to know of coarser and finer ones, and of other viewers.
+        """
+        named = [cell for finding in first for cell in finding.cells()]
+        if any(_of_use_beside(mine, theirs) for mine in other.cells() for theirs in named):
+            return other
+        return replace(other, score=other.score * self.figures.cousin_credit)
 
     def _together(self, panel: Panel, found: Sequence[Suspect]) -> list[_Finding]:
         """Suspects that act at once: each is the best among the viewers whom the others leave out.
@@ -137,6 +149,17 @@ class _Finding:
     def leaves(self) -> _Mask:
         return np.isin(self.suspect.cuboid.cell_of, self.suspect.cells)
 
+    def cells(self) -> list[dict[str, str]]:
+        cuboid = self.suspect.cuboid
+        return [self.panel.name(int(cuboid.leaf[cell]), cuboid.axes) for cell in self.suspect.cells]
+
+
+def _of_use_beside(cell: dict[str, str], other: dict[str, str]) -> bool:
+    """Whether one cell holds the other, or they hold different viewers."""
+    shared = cell.keys() & other.keys()
+    agree = all(cell[dimension] == other[dimension] for dimension in shared)
+    return not agree or len(shared) == min(len(cell), len(other))
+
 
 def _suspects(panel: Panel, figures: LocalisationFigures) -> list[Suspect]:
     return suspects(panel, figures) if panel.total[-1].any() else []
@@ -148,10 +171,9 @@ def _causes(finding: _Finding, all_excess: float, wording: Wording) -> Iterator[
     cuboid = suspect.cuboid
     rest_rate = _rate(panel, ~finding.leaves)
     rest = [] if rest_rate is None else [f"the rest is at {_percent(rest_rate)}"]
-    for cell in suspect.cells:
+    for cell, cell_name in zip(suspect.cells, finding.cells(), strict=True):
         rate = float(cuboid.bad[-1, cell] / cuboid.total[-1, cell])
         expected, excess = float(cuboid.expected[cell]), float(cuboid.excess[cell])
-        cell_name = panel.name(int(cuboid.leaf[cell]), cuboid.axes)
         who = wording.counted + (f" on {_named(cell_name)}" if cell_name else "")
         told = f"{_percent(rate)} of {who} {wording.suffer}, expected {_percent(expected)}"
         yield Cause(

@@ -2,6 +2,8 @@
 
     python scripts/tune_localisation.py FOLDER [--draws 200] [--seed 0]
 
+With no draws, only the figures as shipped are scored.
+
 FOLDER holds incidents.json and minutes/. Figures are drawn independently from the ranges below. Printed: the
 spread of the hits over all draws; then, for the even and the odd positions of incidents.json and for random
 halves, the draw that does best on that half and what it scores on the other half.
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +35,7 @@ RANGES: dict[str, tuple[float, ...]] = {
     "share_weight": (1.0, 2.0, 3.0),
     "another_cell_credit": (0.05, 0.1, 0.2, 0.3),
     "everyone_credit": (0.1, 0.2, 0.3),
+    "cousin_credit": (0.1, 0.3, 1.0),
     "least_share": (0.08, 0.1, 0.12),
     "history_windows": (8, 12, 16, 24),
     "shrinkage_viewers": (10.0, 30.0, 100.0),
@@ -77,18 +81,28 @@ def main() -> None:
     print(f"top-{'/'.join(map(str, KS))}; figures as shipped")
     print(f"  all  {hits(ours)}\n  even {hits(ours[even])}\n  odd  {hits(ours[~even])}")
 
-    rng = np.random.default_rng(args.seed)
+    if args.draws:
+        compare(args.draws, args.seed, shipped, ranks_with)
+
+
+def compare(
+    count: int, seed: int, shipped: LocalisationFigures, ranks_with: Callable[[LocalisationFigures], Ranks]
+) -> None:
+    """Print what random figures score, and what the best of them on one half score on the other."""
+    rng = np.random.default_rng(seed)
     draws = [
         shipped.model_copy(
             update={name: values[rng.integers(len(values))] for name, values in RANGES.items()}
         )
-        for _ in range(args.draws)
+        for _ in range(count)
     ]
     ranks = np.stack([ranks_with(figures) for figures in draws])
+    incidents = ranks.shape[1]
+    even = np.arange(incidents) % 2 == 0
     for k in (1, 5):
         share = (ranks <= k).mean(1)
         print(
-            f"{args.draws} random figures, top-{k}: mean {share.mean():.3f}, deviation {share.std():.3f}, "
+            f"{count} random figures, top-{k}: mean {share.mean():.3f}, deviation {share.std():.3f}, "
             f"least {share.min():.3f}, most {share.max():.3f}"
         )
     for name, half in (("even", even), ("odd", ~even)):
@@ -96,8 +110,8 @@ def main() -> None:
         print(f"best on {name}: {hits(best[half])}; on the others: {hits(best[~half])}")
     others = []
     for _ in range(500):
-        half = np.zeros(len(incidents), bool)
-        half[rng.permutation(len(incidents))[: len(incidents) // 2]] = True
+        half = np.zeros(incidents, bool)
+        half[rng.permutation(incidents)[: incidents // 2]] = True
         best = ranks[chosen(ranks, half)]
         others.append([(best[~half] <= k).mean() for k in KS])
     print(

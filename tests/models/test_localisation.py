@@ -281,6 +281,35 @@ def test_a_cause_tells_its_contrast_in_figures_and_in_words() -> None:
     assert "; cdn=c1 otherwise at " in cause.contrast
 
 
+def test_answers_come_by_score_and_name_each_cell_once() -> None:
+    population = Population(14)
+    past = population.past()
+
+    causes = explained(population.window({"cdn": "c1"}, {"device": "a3"}), past)
+
+    scores = [cause.score for cause in causes]
+    assert scores == sorted(scores, reverse=True)
+    assert len({str(sorted(cell.items())) for cell in cells(causes)}) == len(causes) <= FIGURES.max_answers
+
+
+def test_coarser_and_finer_answers_may_be_all_that_is_offered_beside_the_first() -> None:
+    population = Population(15)
+    fault = {"cdn": "c1", "isp": "i2"}
+    past, window = population.past(), population.window(fault)
+
+    causes = localise(window, past, FIGURES.model_copy(update={"cousin_credit": 0.0}))
+
+    first, *others = cells([cause for cause in causes if cause.score > 0])
+    assert first == fault
+    assert others
+    assert all(
+        set(cell.items()) < set(fault.items())
+        or set(cell.items()) > set(fault.items())
+        or any(cell.get(name, value) != value for name, value in fault.items())
+        for cell in others
+    )
+
+
 def test_sentences_name_what_is_counted() -> None:
     population = Population(9)
     localiser = Localiser(FIGURES)
