@@ -29,4 +29,5 @@ class DemoSettings(Section):
     first_share: Share
     lease_s: PositiveFloat
     ready_timeout_s: PositiveFloat
+    quiet_s: PositiveFloat
     settle_s: PositiveFloat

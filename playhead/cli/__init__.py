@@ -7,6 +7,7 @@ import typer
 from playhead.cli import (
     bench_command,
     dead_letters_command,
+    demo_command,
     localise_command,
     produce_command,
     score_command,
@@ -36,6 +37,7 @@ for module in (
     score_command,
     localise_command,
     bench_command,
+    demo_command,
 ):
     module.register(app)
 

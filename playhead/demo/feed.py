@@ -1,0 +1,152 @@
+"""Feeds the demo's traffic into the topics at the pace of one event clock.
+
+The event clock runs through the recorded time, much faster than the wall's, and lies in the past throughout:
+no event is ever from the future.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from playhead.bulk_sender import Headers
+from playhead.clock import Clock
+from playhead.demo.viewers import MINUTE_MS, Channel
+from topics import PLAYBACK
+from topics.emission import Emission
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The event time that the demo goes through, in whole minutes.
+
+    >>> span = Span.ending_before(now_ms=1_000_000_059_000, minutes=2)
+    >>> span.end_ms <= 1_000_000_059_000, span.start_ms % 60_000, span.end_ms - span.start_ms
+    (True, 0, 120000)
+    """
+
+    start_ms: int
+    end_ms: int
+
+    @classmethod
+    def ending_before(cls, now_ms: int, minutes: int) -> Span:
+        """Return the newest span of so many whole minutes that is over by `now_ms`."""
+        end_ms = now_ms // MINUTE_MS * MINUTE_MS
+        return cls(end_ms - minutes * MINUTE_MS, end_ms)
+
+    def at(self, share: float) -> int:
+        """Return the event time when `share` of the span is over."""
+        return self.start_ms + int(min(share, 1.0) * (self.end_ms - self.start_ms))
+
+
+class Source(Protocol):
+    """Something that has events."""
+
+    def until(self, time_ms: int) -> Iterable[Emission]:
+        """Yield what happens before `time_ms` and was not yielded yet, in the order of time."""
+
+
+class Sender(Protocol):
+    """The way to Kafka; `playhead.bulk_sender.BulkSender` is one."""
+
+    def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        partition: int = ...,
+        headers: Headers | None = None,
+    ) -> None: ...
+    def poll(self, timeout_s: float = ...) -> None: ...
+    def flush(self) -> None: ...
+
+
+class ChannelSource:
+    """The beats of a channel's viewers."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def until(self, time_ms: int) -> Iterator[Emission]:
+        """Yield the beats before `time_ms`."""
+        for beat in self._channel.until(time_ms):
+            yield Emission(PLAYBACK, beat)
+
+
+class Schedule:
+    """Events known beforehand.
+
+    Args:
+        events: pairs of the demo's time and the event, in the order of that time.
+    """
+
+    def __init__(self, events: Iterable[tuple[int, Emission]]) -> None:
+        self._events = iter(events)
+        self._next = next(self._events, None)
+
+    def until(self, time_ms: int) -> Iterator[Emission]:
+        """Yield the events before `time_ms`."""
+        while self._next is not None and self._next[0] < time_ms:
+            yield self._next[1]
+            self._next = next(self._events, None)
+
+
+class Feeder:
+    """Sends what its sources have, evenly over `feed_s` of the wall's time.
+
+    Args:
+        sources: what is sent; of one moment, in this order.
+        span: the event time to go through.
+        prefix: of the run's topics.
+        feed_s: how long that takes.
+        tick_s: how often something is sent.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        span: Span,
+        sender: Sender,
+        clock: Clock,
+        *,
+        prefix: str,
+        feed_s: float,
+        tick_s: float,
+    ) -> None:
+        self.sent: Counter[str] = Counter()
+        """Events by topic."""
+        self.event_ms = span.start_ms
+        """Where the event clock stands."""
+        self.took_s = 0.0
+        """How long feeding took, once it is over."""
+        self._sources = sources
+        self._span = span
+        self._sender = sender
+        self._clock = clock
+        self._prefix = prefix
+        self._feed_s = feed_s
+        self._tick_s = tick_s
+
+    def run(self, stopped: Callable[[], bool] = lambda: False) -> None:
+        """Send all, and return when Kafka has it; sooner once `stopped`."""
+        began_s = self._clock.now_s()
+        while not stopped():
+            tick_began_s = self._clock.now_s()
+            share = (tick_began_s - began_s) / self._feed_s
+            self._send_until(self._span.at(share))
+            if share >= 1:
+                break
+            self._clock.wait(self._tick_s - (self._clock.now_s() - tick_began_s))
+        self._sender.flush()
+        self.took_s = self._clock.now_s() - began_s
+
+    def _send_until(self, time_ms: int) -> None:
+        for source in self._sources:
+            for emission in source.until(time_ms):
+                spec, record = emission
+                self._sender.send(spec.full_name(self._prefix), spec.encode(record), emission.key.encode())
+                self.sent[spec.name] += 1
+        self.event_ms = time_ms
+        self._sender.poll()

@@ -1,0 +1,328 @@
+"""One run of the demo: topics of its own, a worker with all agents, recordings fed, the loop followed."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from confluent_kafka.admin import AdminClient
+
+from config import Settings
+from config.demo import DemoSettings
+from playhead.brokers import client_config, kafka_errors, producer_config
+from playhead.bulk_sender import BulkSender
+from playhead.cache import MEMORY_URL
+from playhead.clock import WallClock
+from playhead.demo.data import Incident, Series
+from playhead.demo.drawing import Frame
+from playhead.demo.feed import ChannelSource, Feeder, Schedule, Span
+from playhead.demo.narrate import narrate
+from playhead.demo.score import Count, Label, Result, score
+from playhead.demo.screen import Screen
+from playhead.demo.story import FOLLOWED, Story, Told
+from playhead.demo.traffic import Nodes, actions, reference_data, samples, segments
+from playhead.demo.viewers import MINUTE_MS, Answers, Channel, Origin, timeline
+from playhead.demo.worker_process import WorkerProcess
+from playhead.engine.broker import Services
+from playhead.log_reader import time_ms
+from playhead.tail import Tail
+from playhead.topics_admin import TopicsAdmin, wanted
+from topics import ALL, PLAYBACK, SEGMENTS, TELEMETRY, VIEWING
+from topics.errors import PlayheadError
+from topics.steering import SteeringAnswer
+
+READERS = {
+    PLAYBACK.name: "playback",
+    TELEMETRY.name: "telemetry",
+    SEGMENTS.name: "segments",
+    VIEWING.name: "preferences",
+}
+"""The agent whose counts tell what became of a topic's events."""
+
+READ_WAIT_S = 0.05
+READ_MOST = 1_000
+RATE_EVERY_S = 0.5
+RATES = 40
+
+
+class StoppedError(PlayheadError):
+    """The demo was stopped before its end."""
+
+    exit_code = 130
+
+
+class NotFedError(PlayheadError):
+    """The broker did not take what was fed."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Recordings:
+    """What is replayed."""
+
+    incidents: Sequence[Incident]
+    series: Sequence[Series]
+
+
+def on_air(
+    incidents: Sequence[Incident], now_ms: int, answers: Answers, demo: DemoSettings
+) -> tuple[Span, list[Channel]]:
+    """Return a channel for each incident, and the span before `now_ms` that holds them.
+
+    Channels shorter than the span begin one after another.
+    """
+    minutes = [timeline(incident, demo, demo.seed + number) for number, incident in enumerate(incidents)]
+    whole = max(map(len, minutes))
+    span = Span.ending_before(now_ms, whole)
+    shorter = [number for number, of_one in enumerate(minutes) if len(of_one) < whole]
+    channels = []
+    for number, incident in enumerate(incidents):
+        turn = shorter.index(number) / max(len(shorter) - 1, 1) if number in shorter else 0.0
+        start_ms = span.start_ms + round((whole - len(minutes[number])) * turn) * MINUTE_MS
+        title, seed = f"channel-{number + 1:02d}", demo.seed + number
+        channels.append(Channel(title, incident, minutes[number], start_ms, answers, demo, seed))
+    return span, channels
+
+
+class Gauge:
+    """Tells how fast events go in, and for how long nothing was told."""
+
+    def __init__(self) -> None:
+        self.rates: deque[float] = deque(maxlen=RATES)
+        """Events a second, one for each `RATE_EVERY_S`."""
+        self._began_s = self._told_s = self._seen_s = time.monotonic()
+        self._fed_s: float | None = None
+        self._seen = 0
+
+    @property
+    def elapsed_s(self) -> float:
+        """Time since the beginning."""
+        return time.monotonic() - self._began_s
+
+    @property
+    def quiet_s(self) -> float:
+        """Time since something was told or fed."""
+        return time.monotonic() - self._told_s
+
+    def since_fed_s(self) -> float:
+        """Return the time since this was asked first, when all was fed."""
+        now_s = time.monotonic()
+        if self._fed_s is None:
+            self._fed_s = self._told_s = now_s
+        return now_s - self._fed_s
+
+    def told(self) -> None:
+        """Take note that something was told."""
+        self._told_s = time.monotonic()
+
+    def see(self, events: int) -> None:
+        """Take note of how many events went in so far."""
+        passed_s = time.monotonic() - self._seen_s
+        if passed_s >= RATE_EVERY_S:
+            self.rates.append((events - self._seen) / passed_s)
+            self._seen_s += passed_s
+            self._seen = events
+
+
+class Run:
+    """One run.
+
+    Args:
+        settings: with the prefix of the run's topics.
+        services: Kafka and Redis, which are up.
+        folder: for the worker's log.
+        stopped: asked all the time; once true the run ends.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        recordings: Recordings,
+        services: Services,
+        folder: Path,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._settings = settings.model_copy(update={"brokers": services.brokers})
+        self._demo = settings.demo
+        self._services = services
+        self._folder = folder
+        self._stopped = stopped
+        self._recordings = recordings
+        self._story = Story()
+        self._answers = Answers()
+        now_ms = int(time.time() * 1_000)
+        self.span, self.channels = on_air(recordings.incidents, now_ms, self._answers, self._demo)
+        self.labels = [
+            Label(channel.title, channel.incident.file, channel.labelled_ms, channel.incident.causes)
+            for channel in self.channels
+        ]
+        beats = sum(row.viewers for each in self.channels for minute in each.minutes for row in minute.rows)
+        self.feed_s = max(self._demo.feed_s, beats / self._demo.max_beats_per_s)
+
+    def go(self, screen: Screen, *, keep: bool = False) -> Result:
+        """Run it, show it on `screen`, and return what it has shown.
+
+        Args:
+            keep: whether the topics stay.
+
+        Raises:
+            StoppedError: it was stopped before its end.
+            WorkerFailedError: the agents did not start.
+            NotFedError: the broker did not take all that was fed.
+        """
+        prefix = self._settings.prefix
+        with self._topics(keep=keep):
+            sender = BulkSender(producer_config(self._settings), screen.say, linger_ms=5)
+            for emission in reference_data(self.span, self._demo):
+                spec, record = emission
+                sender.send(spec.full_name(prefix), spec.encode(record), emission.key.encode())
+            sender.flush()
+            log = self._folder / f"{prefix}worker.log"
+            screen.say(f"topics {prefix}* are made; starting a worker with all agents, log {log}")
+            with WorkerProcess(log, self._environment()) as worker:
+                worker.wait_until_ready(self._demo.ready_timeout_s, self._stopped)
+                return self._follow(screen, sender, worker)
+
+    def _follow(self, screen: Screen, sender: BulkSender, worker: WorkerProcess) -> Result:
+        """Feed in a thread, and show what comes of it until all is quiet."""
+        ending = Event()
+        feeder = self._feeder(sender)
+        names = {spec.full_name(self._settings.prefix): spec for spec in FOLLOWED}
+        gauge = Gauge()
+        with (
+            Tail(client_config(self._settings), list(names), "beginning", screen.say) as tail,
+            ThreadPoolExecutor(1) as thread,
+        ):
+            feeding = thread.submit(feeder.run, lambda: ending.is_set() or self._stopped())
+            try:
+                while not self._stopped():
+                    for message in tail.read(READ_MOST, READ_WAIT_S):
+                        spec = names[message.topic()]
+                        self._take(Told(spec, spec.decode(message.value()), time_ms(message)), screen)
+                        gauge.told()
+                    screen.show(self._frame(feeder, gauge))
+                    if feeding.done() and self._is_over(feeding, gauge, feeder, worker):
+                        return self._result(feeder, sender, worker)
+            finally:
+                ending.set()
+        raise StoppedError("stopped before the end")
+
+    def _feeder(self, sender: BulkSender) -> Feeder:
+        return Feeder(
+            [
+                Nodes(self.channels, self.span, self._demo),
+                *map(ChannelSource, self.channels),
+                Schedule(samples(self._recordings.series, self.span)),
+                Schedule(segments(self.span, self._demo)),
+                Schedule(actions(self.span, self._demo)),
+            ],
+            self.span,
+            sender,
+            WallClock(),
+            prefix=self._settings.prefix,
+            feed_s=self.feed_s,
+            tick_s=self._demo.tick_ms / 1_000,
+        )
+
+    def _take(self, told: Told, screen: Screen) -> None:
+        self._story.take(told)
+        if isinstance(told.record, SteeringAnswer):
+            self._answers.take(told.record)
+        line = narrate(told)
+        if line is not None:
+            screen.tell(line, self.span)
+
+    def _frame(self, feeder: Feeder, gauge: Gauge) -> Frame:
+        gauge.see(sum(feeder.sent.values()))
+        return Frame(
+            span=self.span,
+            event_ms=feeder.event_ms,
+            elapsed_s=gauge.elapsed_s,
+            sent=dict(feeder.sent),
+            rates=list(gauge.rates),
+            anomalies=len(self._story.anomalies),
+            dead=self._story.dead.total(),
+            channels=self.channels,
+            loops=self._story.loops(),
+        )
+
+    def _is_over(self, feeding: Future[None], gauge: Gauge, feeder: Feeder, worker: WorkerProcess) -> bool:
+        """Whether all that was fed is counted and nothing more is told, or has had its time."""
+        feeding.result()
+        if gauge.since_fed_s() > self._demo.settle_s:
+            return True
+        if gauge.quiet_s < self._demo.quiet_s:
+            return False
+        return not any(count.lost for count in self._counts(feeder, worker).values())
+
+    def _counts(self, feeder: Feeder, worker: WorkerProcess) -> dict[str, Count]:
+        records = worker.records()
+        return {
+            topic: Count(
+                sent=feeder.sent[topic],
+                processed=records.get((agent, "processed"), 0),
+                dead=records.get((agent, "dead"), 0),
+            )
+            for topic, agent in READERS.items()
+        }
+
+    def _result(self, feeder: Feeder, sender: BulkSender, worker: WorkerProcess) -> Result:
+        if sender.failed:
+            raise NotFedError(f"Kafka did not take {sender.failed:,} records: {'; '.join(sender.failures)}")
+        beats = {
+            origin.name.lower(): sum(channel.sent[origin] for channel in self.channels) for origin in Origin
+        }
+        return score(
+            self._story,
+            self.labels,
+            self._recordings.series,
+            self.span,
+            self._counts(feeder, worker),
+            beats,
+            feeder.took_s,
+        )
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PLAYHEAD_BROKERS": self._services.brokers,
+            "PLAYHEAD_REDIS_URL": self._services.redis_url or MEMORY_URL,
+            "PLAYHEAD_PREFIX": self._settings.prefix,
+        }
+
+    @contextmanager
+    def _topics(self, *, keep: bool) -> Iterator[None]:
+        """Make the run's topics, and delete all that carry its prefix when it is over."""
+        client = client_config(self._settings)
+        engine = self._settings.engine
+        TopicsAdmin(client, engine.replication_factor).create(wanted(ALL, self._settings.prefix))
+        try:
+            yield
+        finally:
+            if not keep:
+                delete_topics(client, self._settings.prefix, self._settings.kafka.request_timeout_s)
+
+
+def delete_topics(client: Mapping[str, Any], prefix: str, timeout_s: float) -> None:
+    """Delete every topic and consumer group whose name begins with `prefix`."""
+    admin = AdminClient(dict(client))
+    with kafka_errors(str(client["bootstrap.servers"])):
+        topics = [name for name in admin.list_topics(timeout=timeout_s).topics if name.startswith(prefix)]
+        groups = [
+            group.group_id
+            for group in admin.list_consumer_groups(request_timeout=timeout_s).result().valid
+            if group.group_id.startswith(prefix)
+        ]
+        futures = {
+            **(admin.delete_topics(topics, request_timeout=timeout_s) if topics else {}),
+            **(admin.delete_consumer_groups(groups, request_timeout=timeout_s) if groups else {}),
+        }
+        for future in futures.values():
+            future.result()
