@@ -10,6 +10,7 @@ import msgspec
 
 from agents.ports import App, Batch, Publish
 from config import Settings
+from config.sections import PreferenceSettings
 from models.popularity import PopularityTallies
 from topics import POPULARITY, VIEWING, ContractError
 from topics.emission import Emission
@@ -22,8 +23,7 @@ NAME = "popularity"
 def attach(app: App, settings: Settings, publish: Publish) -> None:
     """Run a teller over each partition of `viewing`."""
     del publish  # a lane publishes what its processor returns
-    interval_ms = int(settings.preferences.popularity_interval_s * 1000)
-    app.lane(NAME, VIEWING, lambda partition, _partitions: PopularityTeller(partition, interval_ms))
+    app.lane(NAME, VIEWING, lambda partition, _partitions: PopularityTeller(partition, settings.preferences))
 
 
 class _State(msgspec.Struct):
@@ -35,10 +35,10 @@ class _State(msgspec.Struct):
 class PopularityTeller:
     """Implements `agents.ports.LaneProcessor` for one partition of `viewing`."""
 
-    def __init__(self, partition: int, interval_ms: int) -> None:
+    def __init__(self, partition: int, figures: PreferenceSettings) -> None:
         self._partition = partition
-        self._interval_ms = interval_ms
-        self._tallies = PopularityTallies()
+        self._interval_ms = int(figures.popularity_interval_s * 1000)
+        self._tallies = PopularityTallies(figures.remembered_actions)
         self._newest_ms = 0
         self._due_ms = 0
 

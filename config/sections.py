@@ -166,6 +166,7 @@ class PreferenceSettings(Section):
     remembered_genres: PositiveInt
     list_length: PositiveInt
     popularity_interval_s: PositiveFloat
+    remembered_actions: PositiveInt
     cache_ttl_s: PositiveInt
 
 

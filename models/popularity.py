@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from models.recent_ids import RecentIds
 from topics.viewing import Action, ViewerAction
 
 
@@ -37,13 +38,17 @@ class Tally(msgspec.Struct):
 class _State(msgspec.Struct):
     tallies: dict[str, Tally]
     changed: list[str]
+    recent: list[str]
 
 
 class PopularityTallies:
     """Counts ratings and plays of titles. Each rating counts: a viewer who rates twice counts twice.
 
+    Args:
+        remembered_actions: actions whose ids are remembered, so that one told twice counts once.
+
     Example:
-        >>> tallies = PopularityTallies()
+        >>> tallies = PopularityTallies(remembered_actions=100)
         >>> tallies.learn_one(ViewerAction(time_ms=0, viewer="v", action=Action.PLAY, title="fjord"))
         >>> tallies.take_changed()
         [('fjord', Tally(ratings=0, rating_sum=0.0, plays=1))]
@@ -51,7 +56,9 @@ class PopularityTallies:
         []
     """
 
-    def __init__(self) -> None:
+    def __init__(self, remembered_actions: int) -> None:
+        self._remembered_actions = remembered_actions
+        self._recent = RecentIds(remembered_actions)
         self._tallies: dict[str, Tally] = {}
         # A dict, not a set: its order is the order of the stream and not of the process's hash seed.
         self._changed: dict[str, None] = {}
@@ -60,6 +67,8 @@ class PopularityTallies:
         """Count `action` where it is a play or a rating of a title."""
         rating = action.rating if action.action is Action.RATE else None
         if not action.title or (rating is None and action.action is not Action.PLAY):
+            return
+        if action.id and not self._recent.add(action.id):
             return
         tally = self._tallies.setdefault(action.title, Tally())
         if rating is None:
@@ -77,10 +86,11 @@ class PopularityTallies:
 
     def snapshot(self) -> bytes:
         """Return all that was counted."""
-        return msgspec.msgpack.encode(_State(self._tallies, list(self._changed)))
+        return msgspec.msgpack.encode(_State(self._tallies, list(self._changed), list(self._recent)))
 
     def restore(self, data: bytes) -> None:
         """Put back what `snapshot` returned."""
         state = msgspec.msgpack.decode(data, type=_State)
         self._tallies = state.tallies
         self._changed = dict.fromkeys(state.changed)
+        self._recent = RecentIds(self._remembered_actions, state.recent)

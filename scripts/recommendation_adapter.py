@@ -32,7 +32,7 @@ class Lists:
         self._catalogue: dict[str, Title] = {}
         self._popularity: dict[str, TitlePopularity] = {}
         self._maker = ListMaker(self._catalogue, self._popularity, figures)
-        self._tallies = PopularityTallies()
+        self._tallies = PopularityTallies(figures.remembered_actions)
         self._tastes: dict[str, Taste] = {}
         self._lists: dict[str, list[str]] = {}
         self._events = 0

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from fake_batch import FakeBatch
 
 from agents.popularity import PopularityTeller
+from config import load
 from topics import POPULARITY, VIEWING
 from topics.emission import Emission
 from topics.popularity import TitlePopularity
 from topics.viewing import Action, ViewerAction
 
+FIGURES = load({"PLAYHEAD_PREFERENCES__POPULARITY_INTERVAL_S": "1"}).settings.preferences
 LATE_MS = 4_000_000_000_000
 
 
@@ -31,7 +33,7 @@ def told(emissions: Sequence[Emission]) -> list[tuple[str, int, int]]:
 
 
 def test_titles_that_changed_are_told_once_an_interval_of_event_time() -> None:
-    teller = PopularityTeller(2, interval_ms=1_000)
+    teller = PopularityTeller(2, FIGURES)
 
     first = teller.process(batch([play("fjord", 100)]))
     quiet = teller.process(batch([play("fjord", 200), play("gala", 900)]))
@@ -43,7 +45,7 @@ def test_titles_that_changed_are_told_once_an_interval_of_event_time() -> None:
 
 
 def test_what_is_left_is_told_when_the_partition_falls_idle() -> None:
-    teller = PopularityTeller(2, interval_ms=1_000)
+    teller = PopularityTeller(2, FIGURES)
     teller.process(batch([play("fjord", 100), play("gala", 200)]))
 
     assert told(teller.idle()) == [("gala", 2, 1)]
@@ -52,7 +54,7 @@ def test_what_is_left_is_told_when_the_partition_falls_idle() -> None:
 
 def test_where_a_batch_ends_makes_no_difference() -> None:
     actions = [play(f"title-{number % 7}", number * 150) for number in range(100)]
-    whole, pieces = PopularityTeller(2, 1_000), PopularityTeller(2, 1_000)
+    whole, pieces = PopularityTeller(2, FIGURES), PopularityTeller(2, FIGURES)
 
     one_by_one = [emission for each in actions for emission in pieces.process(batch([each]))]
 
@@ -61,7 +63,7 @@ def test_where_a_batch_ends_makes_no_difference() -> None:
 
 def test_a_teller_that_takes_over_a_snapshot_goes_on_with_the_same_words() -> None:
     actions = [play(f"title-{number % 7}", number * 150) for number in range(100)]
-    first, second = PopularityTeller(2, 1_000), PopularityTeller(2, 1_000)
+    first, second = PopularityTeller(2, FIGURES), PopularityTeller(2, FIGURES)
     first.process(batch(actions[:41]))
 
     second.restore(first.snapshot())
@@ -71,7 +73,7 @@ def test_a_teller_that_takes_over_a_snapshot_goes_on_with_the_same_words() -> No
 
 
 def test_an_action_dated_in_the_future_does_not_hold_word_back() -> None:
-    teller = PopularityTeller(2, interval_ms=1_000)
+    teller = PopularityTeller(2, FIGURES)
     teller.process(batch([play("fjord", LATE_MS)], time_ms=5_000))
 
     assert told(teller.process(batch([play("gala", 6_500)]))) == [("gala", 2, 1)]
@@ -81,6 +83,6 @@ def test_what_is_no_action_is_refused_and_the_others_count() -> None:
     given = batch([play("fjord", 100), play("gala", 100)])
     given.values[0] = b'{"time_ms": 100, "viewer": "", "action": "play"}'
 
-    assert told(PopularityTeller(2, 1_000).process(given)) == [("gala", 2, 1)]
+    assert told(PopularityTeller(2, FIGURES).process(given)) == [("gala", 2, 1)]
     assert [(index, "viewer" in reason) for index, reason, _ in given.refusals] == [(0, True)]
     assert given.processed == 1

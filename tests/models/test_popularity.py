@@ -9,8 +9,8 @@ from models.popularity import PopularityTallies, Tally, bayesian_average
 from topics.viewing import Action, ViewerAction
 
 
-def act(action: Action, title: str, rating: float | None = None) -> ViewerAction:
-    return ViewerAction(time_ms=0, viewer="v", action=action, title=title, rating=rating)
+def act(action: Action, title: str, rating: float | None = None, name: str = "") -> ViewerAction:
+    return ViewerAction(time_ms=0, id=name, viewer="v", action=action, title=title, rating=rating)
 
 
 @given(st.integers(0, 300), st.floats(0, 5))
@@ -34,7 +34,7 @@ def test_from_100_ratings_the_mean_speaks_for_itself() -> None:
 
 
 def test_plays_and_ratings_are_counted_and_nothing_else() -> None:
-    tallies = PopularityTallies()
+    tallies = PopularityTallies(100)
     for action in Action:
         tallies.learn_one(act(action, "fjord", rating=4.0))
     tallies.learn_one(act(Action.RATE, "fjord"))
@@ -44,7 +44,7 @@ def test_plays_and_ratings_are_counted_and_nothing_else() -> None:
 
 
 def test_only_what_changed_is_told() -> None:
-    tallies = PopularityTallies()
+    tallies = PopularityTallies(100)
     tallies.learn_one(act(Action.PLAY, "fjord"))
     tallies.learn_one(act(Action.PLAY, "gala"))
     tallies.take_changed()
@@ -54,13 +54,26 @@ def test_only_what_changed_is_told() -> None:
     assert tallies.take_changed() == [("gala", Tally(ratings=1, rating_sum=5.0, plays=1))]
 
 
+def test_an_action_told_twice_counts_once_also_after_a_restart() -> None:
+    tallies = PopularityTallies(100)
+    tallies.learn_one(act(Action.PLAY, "fjord", name="one"))
+    tallies.learn_one(act(Action.PLAY, "fjord", name="one"))
+
+    restored = PopularityTallies(100)
+    restored.restore(tallies.snapshot())
+    restored.learn_one(act(Action.PLAY, "fjord", name="one"))
+    restored.learn_one(act(Action.PLAY, "fjord", name="two"))
+
+    assert restored.take_changed() == [("fjord", Tally(plays=2))]
+
+
 def test_a_snapshot_knows_the_sums_and_what_is_still_to_be_told() -> None:
-    tallies = PopularityTallies()
+    tallies = PopularityTallies(100)
     tallies.learn_one(act(Action.PLAY, "fjord"))
     tallies.take_changed()
     tallies.learn_one(act(Action.PLAY, "gala"))
 
-    restored = PopularityTallies()
+    restored = PopularityTallies(100)
     restored.restore(tallies.snapshot())
     restored.learn_one(act(Action.PLAY, "fjord"))
 
