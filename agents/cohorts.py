@@ -7,7 +7,7 @@ import msgspec
 from agents.ports import App, Batch, Publish
 from config import Settings
 from models.qoe import QoeJudge
-from models.window_merge import WindowMerge
+from models.window_merge import Fate, WindowMerge
 from topics import ANOMALIES, COHORT_PARTS, COHORTS, ContractError
 from topics.emission import Emission
 
@@ -43,9 +43,9 @@ class WindowJudge:
             except ContractError as error:
                 batch.refuse(index, error.reason)
                 continue
-            if self._merge.add(part, batch.times_ms[index]):
-                taken += 1
-            else:
+            fate = self._merge.add(part, batch.times_ms[index])
+            taken += fate is not Fate.LATE
+            if fate is Fate.LATE:
                 late += 1
                 batch.refuse(index, f"late: the window at {part.window_start_ms} ms is closed")
             for window in self._merge.close():

@@ -10,6 +10,7 @@ change nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import Enum
 
 import msgspec
 import numpy as np
@@ -29,8 +30,20 @@ class MergedWindow(msgspec.Struct, frozen=True):
     origin_ms: int | None
 
 
+class Fate(Enum):
+    """What became of a part."""
+
+    TAKEN = "taken"
+    REPEATED = "repeated"
+    """Its window is closed and has it: it was sent again after a crash."""
+    LATE = "late"
+    """Its window is closed without it."""
+
+
 class _Source(msgspec.Struct):
     watermark_ms: int
+    newest_start_ms: int
+    """Start of the newest window it had a part in."""
     idle_until_ms: int
     """Broker's time until which the source need not be waited for."""
 
@@ -58,19 +71,19 @@ class WindowMerge:
         ...         measures={name: [viewers] for name in MEASURES})
         >>> merge = WindowMerge(idle_holds_ms=6_000)
         >>> merge.add(part(0, 0, 10, 3.0), 1), merge.close()
-        (True, [])
+        (<Fate.TAKEN: 'taken'>, [])
         >>> merge.add(part(1, 0, 20, 4.0), 2), [float(w.sums[0, 0]) for w in merge.close()]
-        (True, [7.0])
+        (<Fate.TAKEN: 'taken'>, [7.0])
         >>> merge.add(part(1, 0, 20, 4.0), 3)
-        False
+        <Fate.REPEATED: 'repeated'>
     """
 
     def __init__(self, idle_holds_ms: int) -> None:
         self._idle_holds_ms = idle_holds_ms
         self._state = _State()
 
-    def add(self, part: CohortParts, sent_ms: int) -> bool:
-        """Take a part in; False where it is too late for its window, which is closed.
+    def add(self, part: CohortParts, sent_ms: int) -> Fate:
+        """Take a part in, unless its window is closed. The parts of a source come in the order of windows.
 
         Args:
             sent_ms: the broker's time of the part.
@@ -81,13 +94,15 @@ class WindowMerge:
         known = state.sources.get(part.source)
         newest = max(part.watermark_ms, known.watermark_ms if known is not None else 0)
         idle_until_ms = sent_ms + self._idle_holds_ms if part.idle else -1
-        state.sources[part.source] = _Source(newest, idle_until_ms)
+        had_ms = known.newest_start_ms if known is not None else -1
+        state.sources[part.source] = source = _Source(newest, had_ms, idle_until_ms)
         if not part.cells:
-            return True
+            return Fate.TAKEN
         if part.window_start_ms + part.window_ms <= state.closed_ms:
-            return False
+            return Fate.REPEATED if part.window_start_ms <= had_ms else Fate.LATE
+        source.newest_start_ms = max(had_ms, part.window_start_ms)
         state.pending.setdefault(part.window_start_ms, {})[part.source] = part
-        return True
+        return Fate.TAKEN
 
     @property
     def watermark_ms(self) -> int | None:

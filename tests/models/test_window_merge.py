@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.window_merge import MergedWindow, WindowMerge
+from models.window_merge import Fate, MergedWindow, WindowMerge
 from topics.cohorts import MEASURES, CohortParts
 
 WINDOW_MS = 10
@@ -106,7 +106,14 @@ def test_a_part_of_a_closed_window_is_late() -> None:
     merge = new()
     feed(merge, [part(0, 0, 1), part(1, 0, 1), silence(2, 0)])
 
-    assert merge.add(part(2, 0, 1), 0) is False
+    assert merge.add(part(2, 0, 1), 0) is Fate.LATE
+
+
+def test_a_part_sent_again_after_its_window_closed_is_no_late_one() -> None:
+    merge = new()
+    feed(merge, [part(0, 0, 1), part(1, 0, 1), part(2, 0, 1)])
+
+    assert merge.add(part(1, 0, 1), 0) is Fate.REPEATED
 
 
 def test_the_word_of_idleness_lapses_when_it_is_not_told_again() -> None:
