@@ -24,7 +24,7 @@ from config.localisation import LocalisationFigures
 from config.sections import QoeSettings
 from models.cohort_stats import Departure, Level, Proportion, ratio
 from models.localisation import Cause as FoundCause
-from models.localisation import Cells, Localiser
+from models.localisation import Cells, Localiser, Wording
 from models.window_merge import MergedWindow
 from topics.anomalies import Anomaly, AnomalyKind, Cause, Phase, Severity
 from topics.cohorts import MEASURES, CohortWindow, Measures
@@ -40,6 +40,12 @@ PROPORTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
 LEVELS: dict[str, tuple[str, tuple[str, ...], bool]] = {
     "startup_mean_ms": ("startup_ms", ("starts",), True),
     "bitrate_mean_kbps": ("bitrate_kbps_ms", ("bitrate_ms",), False),
+}
+WORDINGS = {
+    "stalled_ratio": Wording("viewers", "stall"),
+    "start_failure_ratio": Wording("attempts", "fail to start"),
+    "playback_failure_ratio": Wording("viewers", "fail while playing"),
+    "rebuffering_ratio": Wording("minutes", "are spent stalled"),
 }
 _AT = {name: column for column, name in enumerate(MEASURES)}
 _MS_PER_VIEWER = 60_000.0
@@ -251,7 +257,8 @@ class QoeJudge:
             if tuple(past.dimensions) == leaves.dimensions:
                 sums = np.frombuffer(past.sums).reshape(-1, len(MEASURES))
                 localiser.learn_one(_cells(leaves.dimensions, past.cells, sums, metric))
-        return localiser.explain(_cells(leaves.dimensions, leaves.cells, leaves.sums, metric))
+        now = _cells(leaves.dimensions, leaves.cells, leaves.sums, metric)
+        return localiser.explain(now, WORDINGS[metric])
 
     def _follow(self, scope: Scope, leaves: _Leaves) -> list[Anomaly]:
         """Return what is to be said of the episodes that are on: worse, or over."""

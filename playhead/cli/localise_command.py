@@ -12,8 +12,9 @@ import typer
 from rich.table import Table
 
 from config import load
+from config.localisation import LocalisationFigures
 from models.localisation import Cause
-from playhead.cli.output import AsJson, Exit, fail, people, print_json, tells_errors
+from playhead.cli.output import AsJson, Exit, fail, notes, people, print_json, tells_errors
 from playhead.incident_file import IncidentFileError, localise_file
 from topics.fields import cell_key
 
@@ -51,10 +52,7 @@ def localise(
     figures = load(os.environ).settings.localisation
     try:
         if batch:
-            for number, line in enumerate(sys.stdin, 1):
-                if line.strip():
-                    question = _question(number, line)
-                    print_json(_cells(localise_file(Path(question.file), question.minute, figures)))
+            _localise_lines(figures)
             return
         if file is None or minute is None:
             raise fail("name a FILE.csv and a MINUTE, or --batch", Exit.USAGE)
@@ -69,11 +67,29 @@ def localise(
         people.print("Nothing stands out: the cause is not among these dimensions, or there is no trouble.")
 
 
+def _localise_lines(figures: LocalisationFigures) -> None:
+    """Answer each line of standard input; one that cannot be answered gets an empty list, and is told."""
+    failed = False
+    for number, line in enumerate(sys.stdin, 1):
+        if not line.strip():
+            continue
+        try:
+            question = _question(number, line)
+            print_json(_cells(localise_file(Path(question.file), question.minute, figures)))
+        except IncidentFileError as error:
+            failed = True
+            print_json([])
+            notes.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(int(Exit.FAILED))
+
+
 def _question(number: int, line: str) -> Question:
     try:
         return msgspec.json.decode(line, type=Question)
     except msgspec.MsgspecError as error:
-        raise fail(f'standard input, line {number}: {error}; expected {{"file", "minute"}}') from error
+        message = f'standard input, line {number}: {error}; expected {{"file", "minute"}}'
+        raise IncidentFileError(message) from error
 
 
 def _cells(causes: list[Cause]) -> list[dict[str, str]]:
