@@ -145,23 +145,23 @@ class PolicyEngine:
         self, decided: Decided, incident: Incident, lever: Lever, around: Surroundings
     ) -> Held | None:
         """Hold where the last command is right still, or was given too short a while ago to change it."""
-        last = decided.last
-        if last is not None and incident.time_ms >= last.expires_ms:
-            last = None
-        given = last is not None and lever.is_pulled_by(last)
+        commands = [each for each in (decided.lease, decided.proposal) if each is not None]
+        commands = [each for each in commands if incident.time_ms < each.expires_ms]
+        given = any(lever.is_pulled_by(each) for each in commands)
         if lever.kind is CommandKind.FAIL_OVER:
             served = around.selection_of(lever.target)
             if served is not None and served.pipeline == lever.pipeline:
                 ours = decided.lease is not None and served.command_id == decided.lease.id
                 return Held(f"{lever.pipeline} is served already", lever.kind, silent=ours)
             return Held("it is commanded already", lever.kind, silent=True) if given else None
-        if last is None:
+        if not commands:
             return None
         if given and not self._is_worse(decided, incident):
             return Held("it is commanded already", lever.kind, silent=True)
         dwell_ms = self._settings.min_dwell_s * 1_000
-        if incident.time_ms - last.time_ms < dwell_ms:
-            since = words.lasting(incident.time_ms - last.time_ms)
+        age_ms = incident.time_ms - max(each.time_ms for each in commands)
+        if age_ms < dwell_ms:
+            since = words.lasting(age_ms)
             return Held(
                 f"the last command is {since} old; it has {words.lasting(dwell_ms)} to show its effect",
                 lever.kind,
@@ -327,15 +327,20 @@ def _up_to_date(decided: Decided, incident: Incident, around: Surroundings) -> D
     """Return what was decided, with the lease as the actor has it, for it may have been renewed."""
     lease = decided.lease
     for answer in around.answers:
-        ours = lease is not None and answer.audience == lease.target
+        # What the actor is seen to serve may lag behind what was commanded: the newer of the two counts.
         if (
-            lease
-            and ours
+            lease is not None
+            and answer.audience == lease.target
             and answer.incident == incident.incident
-            and (answer.expires_ms or 0) > lease.expires_ms
+            and answer.generation > lease.generation
+            and answer.expires_ms is not None
         ):
             lease = msgspec.structs.replace(
-                lease, id=answer.command_id, expires_ms=answer.expires_ms, share=answer.share
+                lease,
+                id=answer.command_id,
+                generation=answer.generation,
+                expires_ms=answer.expires_ms,
+                share=answer.share,
             )
     return msgspec.structs.replace(decided, time_ms=incident.time_ms, lease=lease)
 
