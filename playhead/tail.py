@@ -101,7 +101,6 @@ class Tail:
             error = message.error()
             if error is None:
                 records.append(message)
-                self._passed((message.topic(), message.partition()), message.offset() + 1)
             elif error.code() == KafkaError._PARTITION_EOF:
                 # The last offsets may hold no record: compaction or a transaction's marker has taken them.
                 self._unread.pop((message.topic(), message.partition()), None)
@@ -111,6 +110,10 @@ class Tail:
             else:
                 raise broker_error(self._brokers, error)
             self._note_answer()
+        if records:
+            self._note_answer()
+        if self._unread:
+            self._note_read(records)
         return records
 
     def pause(self, place: Place) -> None:
@@ -129,9 +132,11 @@ class Tail:
     ) -> None:
         self._consumer.close()
 
-    def _passed(self, place: Place, offset: int) -> None:
-        if offset >= self._unread.get(place, offset + 1):
-            del self._unread[place]
+    def _note_read(self, records: list[Message]) -> None:
+        newest = {(record.topic(), record.partition()): record.offset() for record in records}
+        for place, offset in newest.items():
+            if offset + 1 >= self._unread.get(place, offset + 2):
+                del self._unread[place]
 
     def _note_answer(self) -> None:
         if self._away:

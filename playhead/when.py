@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime
 
 from topics.errors import PlayheadError
@@ -54,6 +55,11 @@ def parse_moment(text: str, now_ms: int) -> int:
     if not 0 <= moment <= MAX_TIME_MS:
         raise MomentError(f"{text!r} lies outside the years 1970 to 2100")
     return round(moment)
+
+
+def now_ms() -> int:
+    """Return the time of day, Unix epoch in ms: the wall clock, read at the edges only."""
+    return round(time.time() * 1_000)
 
 
 def iso(time_ms: int) -> str:

@@ -22,7 +22,7 @@ from playhead.render import render
 from playhead.subscribe import Seen, subscribe
 from playhead.tail import Start, Tail
 from playhead.topic_names import spec_named
-from playhead.when import parse_moment
+from playhead.when import now_ms, parse_moment
 from playhead.where import Condition, check, parse
 from topics import AnySpec
 
@@ -99,7 +99,7 @@ def parse_start(text: str) -> Start:
         return "beginning"
     if text == "end":
         return "end"
-    return parse_moment(text, now_ms=round(time.time() * 1_000))
+    return parse_moment(text, now_ms())
 
 
 def _condition(text: str, specs: Sequence[AnySpec]) -> Condition:
