@@ -70,11 +70,12 @@ def renewed(
     ]
     if incident is None or answer.expires_ms is None or not answer.command_id or not allowed:
         return None
-    due_ms = answer.expires_ms - int(settings.renew_before_s * 1_000)
+    policy = min(allowed, key=lambda each: each.policy)
+    margin_s = min(settings.renew_before_s, policy.lease_s / 2)
+    due_ms = answer.expires_ms - int(margin_s * 1_000)
     too_old = due_ms - incident.opened_ms > settings.renew_for_s * 1_000
     if incident.state is IncidentState.RESOLVED or too_old or not due_ms <= now_ms < answer.expires_ms:
         return None
-    policy = min(allowed, key=lambda each: each.policy)
     return signed(
         Command(
             id=derive_id("renewal", answer.audience, answer.command_id),
