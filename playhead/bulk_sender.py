@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -22,8 +22,28 @@ FLUSH_POLL_S = 0.2
 TOLD_FAILURES = 5
 
 
+class Sender(Protocol):
+    """The way to Kafka."""
+
+    def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        partition: int = ANY_PARTITION,
+        headers: Headers | None = None,
+    ) -> None:
+        """Queue one record."""
+
+    def poll(self, timeout_s: float = 0.0) -> None:
+        """Take in what the broker said."""
+
+    def flush(self) -> None:
+        """Return once the broker has taken or failed every record."""
+
+
 class BulkSender:
-    """A producer for tools: a full queue makes the sender wait, and failures are counted, not raised.
+    """Implements `Sender` for tools: a full queue makes them wait, and failures are counted, not raised.
 
     Args:
         client: settings of a producer, with ``bootstrap.servers``, as `brokers.producer_config` gives them.
@@ -54,11 +74,6 @@ class BulkSender:
             }
         )
 
-    @property
-    def waiting(self) -> int:
-        """Records that the broker has not acknowledged yet."""
-        return len(self._producer)
-
     def send(
         self,
         topic: str,
@@ -88,19 +103,10 @@ class BulkSender:
             self._notice("Kafka answers again")
         self._left = left
 
-    def flush(self, progress: Callable[[int], None] | None = None) -> None:
-        """Return once the broker has taken or failed every record; `progress` is told how many are left."""
-        while left := int(self._producer.flush(FLUSH_POLL_S)):
+    def flush(self) -> None:
+        """Return once the broker has taken or failed every record."""
+        while self._producer.flush(FLUSH_POLL_S):
             self.poll()
-            if progress is not None:
-                progress(left)
-
-    def abandon(self) -> int:
-        """Give up what is still queued, and return how many records that is."""
-        left = len(self._producer)
-        self._producer.purge()
-        self._producer.flush(1.0)
-        return left
 
     def _count_failure(self, error: KafkaError | None, message: Message | None) -> None:
         if error is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from playhead.bulk_sender import BulkSender
+from playhead.bulk_sender import Sender
 from playhead.clock import Clock
 from playhead.lines import Block
 from playhead.packing import PACKED_HEADERS, PackedRecord, Packer
@@ -63,7 +63,7 @@ class Production:
         self,
         spec: AnySpec,
         topic: str,
-        sender: BulkSender,
+        sender: Sender,
         clock: Clock,
         *,
         refuse: Callable[[Refusal], None] = lambda _: None,

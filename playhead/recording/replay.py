@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from playhead.bulk_sender import ANY_PARTITION, BulkSender
+from playhead.bulk_sender import ANY_PARTITION, Sender
 from playhead.clock import Clock
 from playhead.packing import is_packed
 from playhead.recording.order import AT_ONCE, Slice, in_order
@@ -75,7 +75,7 @@ class Replay:
         self,
         runs: Sequence[Run],
         targets: Mapping[str, Target],
-        sender: BulkSender,
+        sender: Sender,
         clock: Clock,
         *,
         speed: float | None = 1.0,

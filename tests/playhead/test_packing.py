@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from aiokafka.partitioner import murmur2
+from hypothesis import given
+from hypothesis import strategies as st
+from record_strategies import records
+
+from playhead.packing import PACKED_HEADERS, PackedRecord, Packer, is_packed, partition_of, unpack
+from topics import PLAYBACK, TELEMETRY, VIEWING, ContractError
+from topics.playback import Beat, PlayerState
+from topics.telemetry import Sample
+
+PARTITIONS = 4
+
+
+def pack(spec: Any, events: list[Any], per_record: int) -> list[PackedRecord]:
+    packer = Packer(spec, partitions=PARTITIONS, events_per_record=per_record)
+    full = [packer.take(event, spec.key_of(event), spec.encode(event)) for event in events]
+    return [record for record in full if record is not None] + list(packer.rest())
+
+
+@given(st.lists(records(Beat), max_size=30), st.integers(1, 10))
+def test_beats_come_back_as_they_went_each_in_the_partition_of_its_key(beats: list[Beat], per: int) -> None:
+    packed = pack(PLAYBACK, beats, per)
+
+    there: dict[int, list[Beat]] = defaultdict(list)
+    for record in packed:
+        there[record.partition] += unpack(PLAYBACK, record.value)
+    wanted: dict[int, list[Beat]] = defaultdict(list)
+    for beat in beats:
+        wanted[partition_of(beat.session_id.encode(), PARTITIONS)].append(beat)
+    assert there == wanted
+    assert sum(record.events for record in packed) == len(beats)
+    assert all(record.events <= per for record in packed)
+
+
+samples = st.builds(
+    Sample,
+    time_ms=st.integers(0, 2**40),
+    service=st.sampled_from(["payment", "user"]),
+    metric=st.sampled_from(["error_rate", "p99_ms"]),
+    value=st.floats(allow_nan=False, allow_infinity=False),
+    tags=st.dictionaries(st.sampled_from(["az", "region"]), st.sampled_from(["1", "eu"])),
+)
+
+
+@given(st.lists(samples, max_size=40), st.integers(1, 15))
+def test_samples_come_back_with_series_time_and_value(given_samples: list[Sample], per: int) -> None:
+    packed = pack(TELEMETRY, given_samples, per)
+
+    back = [(record.partition, sample) for record in packed for sample in unpack(TELEMETRY, record.value)]
+    assert sorted((TELEMETRY.key_of(each), each.time_ms, each.value) for _, each in back) == sorted(
+        (TELEMETRY.key_of(each), each.time_ms, each.value) for each in given_samples
+    )
+    assert all(
+        partition == partition_of(TELEMETRY.key_of(each).encode(), PARTITIONS) for partition, each in back
+    )
+
+
+def test_a_record_is_full_before_it_exceeds_the_limit_of_its_contract() -> None:
+    beat = Beat(time_ms=1, session_id="s", state=PlayerState.PLAYING, title="t" * 200)
+    data = PLAYBACK.encode(beat)
+    fits = PLAYBACK.max_bytes // len(data)
+    packer = Packer(PLAYBACK, partitions=1, events_per_record=100_000)
+
+    full = [record for _ in range(3 * fits) if (record := packer.take(beat, "s", data)) is not None]
+
+    assert len(full) >= 2
+    for record in full:
+        assert len(unpack(PLAYBACK, record.value)) == record.events > fits * 0.9
+
+
+def test_what_no_contract_names_travels_along_with_beats() -> None:
+    beat = Beat(time_ms=1, session_id="s", state=PlayerState.PLAYING)
+    packer = Packer(PLAYBACK, partitions=1, events_per_record=1)
+
+    record = packer.take(beat, "s", b'{"time_ms":1,"session_id":"s","state":"playing","new":7}')
+
+    assert record is not None
+    assert b'"new":7' in record.value
+
+
+def test_an_event_too_large_for_any_record_is_refused() -> None:
+    packer = Packer(PLAYBACK, partitions=1, events_per_record=2)
+    beat = Beat(time_ms=1, session_id="s", state=PlayerState.PLAYING)
+
+    with pytest.raises(ContractError, match="exceed"):
+        packer.take(beat, "s", b" " * PLAYBACK.max_bytes)
+
+
+def test_only_topics_with_packed_records_are_packed() -> None:
+    with pytest.raises(ContractError, match="telemetry and playback"):
+        Packer(VIEWING, partitions=1, events_per_record=2)
+    with pytest.raises(ContractError):
+        unpack(VIEWING, b"{}")
+
+
+@given(st.binary())
+def test_what_is_no_packed_record_is_refused(value: bytes) -> None:
+    for spec in (TELEMETRY, PLAYBACK):
+        with pytest.raises(ContractError):
+            unpack(spec, value)
+
+
+def test_a_packed_record_is_told_by_its_header() -> None:
+    assert is_packed(PACKED_HEADERS)
+    assert is_packed([("trace", b"1"), *PACKED_HEADERS])
+    assert not is_packed([("playhead-encoding", b"arrow")])
+    assert not is_packed([])
+    assert not is_packed(None)
+
+
+@given(st.binary(max_size=40), st.integers(1, 50))
+def test_keys_land_where_kafkas_own_partitioner_puts_them(key: bytes, partitions: int) -> None:
+    assert partition_of(key, partitions) == (murmur2(key) & 0x7FFFFFFF) % partitions
