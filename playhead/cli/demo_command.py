@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from config import Settings, load
 from playhead.cli.interrupts import stop_on_signals
 from playhead.cli.output import AsJson, fail, notes, people, tells_errors
 from playhead.cli.services_command import options
 from playhead.engine import broker
+
+WIDTH_OF_LOGS = 140
+"""Of the tables, where there is no terminal to ask."""
 
 
 def register(app: typer.Typer) -> None:
@@ -62,7 +66,8 @@ def demo(
     recordings = Recordings(chosen, read_series(series or SERIES))
     if not chosen:
         raise fail(f"none of the {len(found)} incidents has at most {settings.demo.largest_minute:,} viewers")
-    screen: Screen = LiveScreen(people) if people.is_terminal else PlainScreen(people)
+    plain = PlainScreen(Console(width=int(os.environ.get("COLUMNS", WIDTH_OF_LOGS))))
+    screen: Screen = LiveScreen(people) if people.is_terminal else plain
     if as_json:
         screen = JsonScreen()
     if screenshot is not None:

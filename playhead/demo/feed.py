@@ -9,13 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
+
+import numpy as np
 
 from playhead.bulk_sender import Headers
 from playhead.clock import Clock
 from playhead.demo.viewers import MINUTE_MS, Channel
 from topics import PLAYBACK
 from topics.emission import Emission
+
+MOST_APART_MS = 500
+"""How far apart in event time two events may be sent in the wrong order; lateness allows for more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,31 @@ class Span:
     def at(self, share: float) -> int:
         """Return the event time when `share` of the span is over."""
         return self.start_ms + int(min(share, 1.0) * (self.end_ms - self.start_ms))
+
+
+class Pace:
+    """How fast the event clock runs: slower through minutes with many beats, so that beats come evenly.
+
+    Args:
+        span: what it runs through.
+        beats: of each minute of the span.
+
+    Example:
+        >>> pace = Pace(Span(0, 120_000), [700, 300])
+        >>> pace.at(0.0), pace.at(0.35), pace.at(0.7), pace.at(1.0)
+        (0, 30000, 60000, 120000)
+    """
+
+    def __init__(self, span: Span, beats: Sequence[int]) -> None:
+        # A minute without beats takes its time too, else the clock would jump.
+        least = sum(beats) / len(beats) / 2 + 1
+        ends = list(accumulate(max(each, least) for each in beats))
+        self._shares = [0.0, *(end / ends[-1] for end in ends)]
+        self._times_ms = range(span.start_ms, span.end_ms + 1, MINUTE_MS)
+
+    def at(self, share: float) -> int:
+        """Return the event time when `share` of the feeding is over."""
+        return round(float(np.interp(share, self._shares, self._times_ms)))
 
 
 class Source(Protocol):
@@ -98,7 +129,7 @@ class Feeder:
 
     Args:
         sources: what is sent; of one moment, in this order.
-        span: the event time to go through.
+        pace: of the event clock.
         prefix: of the run's topics.
         feed_s: how long that takes.
         tick_s: how often something is sent.
@@ -107,7 +138,7 @@ class Feeder:
     def __init__(
         self,
         sources: Sequence[Source],
-        span: Span,
+        pace: Pace,
         sender: Sender,
         clock: Clock,
         *,
@@ -117,12 +148,12 @@ class Feeder:
     ) -> None:
         self.sent: Counter[str] = Counter()
         """Events by topic."""
-        self.event_ms = span.start_ms
+        self.event_ms = pace.at(0.0)
         """Where the event clock stands."""
         self.took_s = 0.0
         """How long feeding took, once it is over."""
         self._sources = sources
-        self._span = span
+        self._pace = pace
         self._sender = sender
         self._clock = clock
         self._prefix = prefix
@@ -135,7 +166,7 @@ class Feeder:
         while not stopped():
             tick_began_s = self._clock.now_s()
             share = (tick_began_s - began_s) / self._feed_s
-            self._send_until(self._span.at(share))
+            self._send_until(self._pace.at(share))
             if share >= 1:
                 break
             self._clock.wait(self._tick_s - (self._clock.now_s() - tick_began_s))
@@ -143,10 +174,15 @@ class Feeder:
         self.took_s = self._clock.now_s() - began_s
 
     def _send_until(self, time_ms: int) -> None:
-        for source in self._sources:
-            for emission in source.until(time_ms):
-                spec, record = emission
-                self._sender.send(spec.full_name(self._prefix), spec.encode(record), emission.key.encode())
-                self.sent[spec.name] += 1
-        self.event_ms = time_ms
-        self._sender.poll()
+        # In small steps: what one source has must not run ahead of what the others have, or that were late.
+        while self.event_ms < time_ms:
+            self.event_ms = min(self.event_ms + MOST_APART_MS, time_ms)
+            for source in self._sources:
+                for emission in source.until(self.event_ms):
+                    self._send(emission)
+            self._sender.poll()
+
+    def _send(self, emission: Emission) -> None:
+        spec, record = emission
+        self._sender.send(spec.full_name(self._prefix), spec.encode(record), emission.key.encode())
+        self.sent[spec.name] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from models import words
@@ -42,8 +43,16 @@ class Line(NamedTuple):
         return STYLES.get(self.what, "")
 
 
-def narrate(told: Told) -> Line | None:
-    """Return what is to be said of a record, or None where it is not worth a line."""
+def narrate(told: Told, series: Collection[str]) -> Line | None:
+    """Return what is to be said of a record, or None where it is not worth a line.
+
+    Args:
+        series: services whose metrics are replayed: of them only the anomalies are told, for their incidents
+            say the same again.
+    """
+    match told.record:
+        case Incident(subject=service) | Outcome(target=service) if service in series:
+            return None
     said = _said(told.record)
     return None if said is None else Line(told.record.time_ms, said[0], clean(said[1]))
 
@@ -62,11 +71,12 @@ def _said(record: Record) -> tuple[str, str] | None:
             what = "held" if outcome.kind is CommandKind.HOLD else "refused"
             said = what, f"{outcome.target}: {outcome.reason}"
         case SteeringAnswer(command_id="") as answer:
-            said = "UNDONE", f"{answer.audience} is served as before: {answer.reason}"
+            said = "UNDONE", f"{answer.audience} is served as before: {_first_clause(answer.reason)}"
         case SteeringAnswer() as answer:
             said = "STEERING", _answer(answer)
         case PipelineSelection() as selection:
-            said = "INGEST", f"{selection.stream} is served from {selection.pipeline}: {selection.reason}"
+            at = f"from segment {selection.from_sequence}"
+            said = "INGEST", f"{selection.stream} is served from {selection.pipeline} {at}"
     return said
 
 
@@ -78,16 +88,17 @@ def _incident(incident: Incident) -> tuple[str, str]:
     if not begins:
         return "worse", f"{incident.subject}: {newest}"
     what = "INCIDENT" if incident.state is IncidentState.OPEN else "REOPENED"
-    return what, f"{incident.summary}. Why: {incident.contrast}" if incident.contrast else incident.summary
+    contrast = incident.contrast.partition("; ")[2]  # its first clause is in the summary
+    return what, f"{incident.summary}; {contrast}" if contrast else incident.summary
 
 
 def _command(command: Command) -> str:
     mode = "dry run: " if command.dry_run else ""
-    kind = command.kind.value.replace("_", " ")
-    if command.kind not in MOVES:
-        return f"{mode}{kind} {command.target}: {command.reason}"
+    if command.kind is CommandKind.RESUME:
+        return f"{mode}resume {command.target}: {_first_clause(command.reason)}"
     lease = words.lasting(command.expires_ms - command.time_ms)
-    return f"{mode}{kind} {words.percent(command.share)} of {command.target} for {lease}: {command.reason}"
+    whom = f"{words.percent(command.share)} " if command.kind in MOVES else ""
+    return f"{mode}{whom}for {lease}: {command.reason}"
 
 
 def _answer(answer: SteeringAnswer) -> str:
@@ -99,3 +110,7 @@ def _answer(answer: SteeringAnswer) -> str:
     if answer.p2p is not None:
         asked.append("peer-to-peer" if answer.p2p else "no peer-to-peer")
     return f"{words.percent(answer.share)} of {answer.audience} are told: {', '.join(asked)}"
+
+
+def _first_clause(reason: str) -> str:
+    return reason.partition(": ")[0]

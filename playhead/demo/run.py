@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from confluent_kafka import Message
 from confluent_kafka.admin import AdminClient
 
 from config import Settings
@@ -22,7 +23,7 @@ from playhead.cache import MEMORY_URL
 from playhead.clock import WallClock
 from playhead.demo.data import Incident, Series
 from playhead.demo.drawing import Frame
-from playhead.demo.feed import ChannelSource, Feeder, Schedule, Span
+from playhead.demo.feed import ChannelSource, Feeder, Pace, Schedule, Span
 from playhead.demo.narrate import narrate
 from playhead.demo.score import Count, Label, Result, score
 from playhead.demo.screen import Screen
@@ -36,6 +37,7 @@ from playhead.tail import Tail
 from playhead.topics_admin import TopicsAdmin, wanted
 from topics import ALL, PLAYBACK, SEGMENTS, TELEMETRY, VIEWING
 from topics.errors import PlayheadError
+from topics.spec import AnySpec
 from topics.steering import SteeringAnswer
 
 READERS = {
@@ -90,6 +92,16 @@ def on_air(
         title, seed = f"channel-{number + 1:02d}", demo.seed + number
         channels.append(Channel(title, incident, minutes[number], start_ms, answers, demo, seed))
     return span, channels
+
+
+def beats_by_minute(channels: Sequence[Channel], span: Span) -> list[int]:
+    """Return how many beats all channels have in each minute of the span."""
+    beats = [0] * ((span.end_ms - span.start_ms) // MINUTE_MS)
+    for channel in channels:
+        first = (channel.start_ms - span.start_ms) // MINUTE_MS
+        for number, minute in enumerate(channel.minutes, first):
+            beats[number] += minute.viewers
+    return beats
 
 
 class Gauge:
@@ -156,6 +168,7 @@ class Run:
         self._folder = folder
         self._stopped = stopped
         self._recordings = recordings
+        self._services_of_series = frozenset(each.service for each in recordings.series)
         self._story = Story()
         self._answers = Answers()
         now_ms = int(time.time() * 1_000)
@@ -164,8 +177,9 @@ class Run:
             Label(channel.title, channel.incident.file, channel.labelled_ms, channel.incident.causes)
             for channel in self.channels
         ]
-        beats = sum(row.viewers for each in self.channels for minute in each.minutes for row in minute.rows)
-        self.feed_s = max(self._demo.feed_s, beats / self._demo.max_beats_per_s)
+        beats = beats_by_minute(self.channels, self.span)
+        self.pace = Pace(self.span, beats)
+        self.feed_s = max(self._demo.feed_s, sum(beats) / self._demo.max_beats_per_s)
 
     def go(self, screen: Screen, *, keep: bool = False) -> Result:
         """Run it, show it on `screen`, and return what it has shown.
@@ -204,9 +218,8 @@ class Run:
             feeding = thread.submit(feeder.run, lambda: ending.is_set() or self._stopped())
             try:
                 while not self._stopped():
-                    for message in tail.read(READ_MOST, READ_WAIT_S):
-                        spec = names[message.topic()]
-                        self._take(Told(spec, spec.decode(message.value()), time_ms(message)), screen)
+                    for told in _in_order(tail.read(READ_MOST, READ_WAIT_S), names):
+                        self._take(told, screen)
                         gauge.told()
                     screen.show(self._frame(feeder, gauge))
                     if feeding.done() and self._is_over(feeding, gauge, feeder, worker):
@@ -224,7 +237,7 @@ class Run:
                 Schedule(segments(self.span, self._demo)),
                 Schedule(actions(self.span, self._demo)),
             ],
-            self.span,
+            self.pace,
             sender,
             WallClock(),
             prefix=self._settings.prefix,
@@ -236,7 +249,7 @@ class Run:
         self._story.take(told)
         if isinstance(told.record, SteeringAnswer):
             self._answers.take(told.record)
-        line = narrate(told)
+        line = narrate(told, self._services_of_series)
         if line is not None:
             screen.tell(line, self.span)
 
@@ -308,6 +321,15 @@ class Run:
         finally:
             if not keep:
                 delete_topics(client, self._settings.prefix, self._settings.kafka.request_timeout_s)
+
+
+def _in_order(messages: Sequence[Message], names: Mapping[str, AnySpec]) -> list[Told]:
+    """Return what is told by the broker's time; at one time, causes before their effects."""
+    told = []
+    for message in messages:
+        spec = names[message.topic()]
+        told.append(Told(spec, spec.decode(message.value()), time_ms(message)))
+    return sorted(told, key=lambda each: (each.broker_ms, FOLLOWED.index(each.spec)))
 
 
 def delete_topics(client: Mapping[str, Any], prefix: str, timeout_s: float) -> None:

@@ -11,16 +11,21 @@ from typing import cast
 
 import msgspec
 
+from models import words
 from playhead.demo.data import Series
 from playhead.demo.feed import Span
 from playhead.demo.story import Loop, Story, Told
 from playhead.demo.viewers import MINUTE_MS
 from topics.anomalies import Phase
+from topics.commands import Command
 from topics.fields import Cell, cell_key
 from topics.incidents import Incident, IncidentState
 from topics.telemetry import series_key
 
 FIRST_FEW = 5
+
+STALLS = ("stalled_ratio", "rebuffering_ratio")
+"""Measures of stalling: what the labels are about."""
 
 
 class Label(msgspec.Struct, frozen=True):
@@ -37,7 +42,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
     label: Label
     detected: bool
-    """An incident of the channel was open in the labelled minute."""
+    """An incident of stalling viewers of the channel was open in the labelled minute."""
     named: Cell | None = None
     """The first cause it was given by then."""
     right: bool = False
@@ -164,13 +169,14 @@ def judge(label: Label, loops: Sequence[Loop]) -> Verdict:
 
 
 def _standing(loop: Loop, minute_ms: int) -> Incident | None:
-    """Return the incident as it stood when the minute was over, if it was open then."""
+    """Return the incident as it stood when the minute was over, if viewers were held to stall then."""
     end_ms = minute_ms + MINUTE_MS
     told = [each for each in loop.versions if each.record.time_ms <= end_ms]
     if not told:
         return None
     incident = cast(Incident, told[-1].record)
-    return None if incident.state is IncidentState.RESOLVED else incident
+    stalls = any(series.endswith(STALLS) for series in incident.firing)
+    return incident if stalls and incident.state is not IncidentState.RESOLVED else None
 
 
 def steps(story: Story, counts: Mapping[str, Count]) -> list[Step]:
@@ -198,18 +204,18 @@ def steps(story: Story, counts: Mapping[str, Count]) -> list[Step]:
 
 def _loop_steps(loop: Loop) -> list[Step]:
     incident = loop.newest
-    move = loop.moves[0].record if loop.moves else None
-    recovered_ms = loop.newest.resolved_ms
+    move = cast(Command, loop.moves[0].record) if loop.moves else None
+    lasted_ms = None if incident.resolved_ms is None else incident.resolved_ms - incident.opened_ms
     return [
-        Step("incident with a named cause", bool(incident.cause), incident.summary),
-        Step("command", move is not None, getattr(move, "reason", "no command followed")),
-        Step("steering changed", bool(loop.answers), f"{len(loop.answers)} answers for {incident.subject}"),
+        Step("incident with a named cause", bool(incident.cause), incident.subject),
+        Step("command", move is not None, f"{move.kind.value} {move.target}" if move else "none followed"),
+        Step("steering changed", bool(loop.answers), f"{len(loop.answers)} times"),
         Step(
             "recovery",
             loop.recovered,
-            "" if recovered_ms is None else f"after {(recovered_ms - incident.opened_ms) / MINUTE_MS:g} min",
+            "still open" if lasted_ms is None else f"after {words.lasting(lasted_ms)}",
         ),
-        Step("undo", loop.undo is not None, getattr(getattr(loop.undo, "record", None), "reason", "")),
+        Step("undo", loop.undo is not None, "served as before" if loop.undo else "still steered"),
     ]
 
 

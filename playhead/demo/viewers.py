@@ -54,6 +54,11 @@ class Minute:
     """Inside them."""
 
     @property
+    def viewers(self) -> int:
+        """All who watch."""
+        return sum(row.viewers for row in self.rows)
+
+    @property
     def stalled_rate(self) -> float:
         """Share of all viewers who stall."""
         return _rate(self.rows)
