@@ -10,6 +10,8 @@ from topics.emission import Emission
 from topics.fields import MAX_TIME_MS, derive_id
 
 REASON_CHARACTERS = 2_000
+MAX_ASIDE_BYTES = 100_000
+"""Of key and headers together; a letter has to fit a record."""
 
 
 def dead_letter(
@@ -22,10 +24,18 @@ def dead_letter(
     key: bytes | None,
     value: bytes | None,
     reason: str,
-    headers: Iterable[tuple[str, bytes]] = (),
+    headers: Iterable[tuple[str, bytes | None]] = (),
     packed_index: int | None = None,
 ) -> Emission:
-    """Return the dead letter of one record; a record refused again for the same cause has the same id."""
+    """Return the dead letter of one record; a record refused again for the same cause has the same id.
+
+    What is too large is cut: value and key to their beginnings, the headers altogether.
+    """
+    kept_headers = [(name, content or b"") for name, content in headers]
+    aside_bytes = len(key or b"") + sum(len(name) + len(content) for name, content in kept_headers)
+    if aside_bytes > MAX_ASIDE_BYTES:
+        key, kept_headers = key[:MAX_ASIDE_BYTES] if key is not None else None, []
+    whole = aside_bytes <= MAX_ASIDE_BYTES and len(value or b"") <= MAX_KEPT_BYTES
     return Emission(
         DEAD_LETTERS,
         DeadLetter(
@@ -38,8 +48,8 @@ def dead_letter(
             agent=agent,
             key=key,
             value=value[:MAX_KEPT_BYTES] if value is not None else None,
-            value_bytes=len(value) if value is not None and len(value) > MAX_KEPT_BYTES else None,
-            headers=list(headers),
+            value_bytes=None if whole else len(value or b""),
+            headers=kept_headers,
             packed_index=packed_index,
         ),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from prometheus_client import Counter, Gauge, Histogram
 
 RECORDS = Counter(
@@ -35,7 +37,21 @@ WATERMARK_SECONDS = Gauge(
 )
 CHECKPOINT_BYTES = Gauge("playhead_checkpoint_bytes", "Size of the newest snapshot.", ["agent", "partition"])
 CHECKPOINTS = Counter("playhead_checkpoints_total", "Snapshots committed with their offsets.", ["agent"])
-PUBLISH_RETRIES = Counter(
-    "playhead_publish_retries_total", "Publishes that had to be tried again.", ["agent"]
+SNAPSHOTS_LOST = Counter(
+    "playhead_snapshots_lost_total",
+    "Snapshots that were gone or could not be taken up: the partition began with nothing known.",
+    ["agent"],
+)
+UNPUBLISHABLE = Counter(
+    "playhead_unpublishable_total",
+    "Records too large for their topic, which went to the dead letters in its place.",
+    ["topic"],
 )
 CACHE_ERRORS = Counter("playhead_cache_errors_total", "Cache operations that failed.", ["operation"])
+
+
+def forget_partition(agent: str, partition: int) -> None:
+    """Tell no more of a partition that others have now: its last figures would stand for ever."""
+    for gauge in (LAG_RECORDS, WATERMARK_SECONDS, CHECKPOINT_BYTES):
+        with suppress(KeyError):
+            gauge.remove(agent, partition)

@@ -22,8 +22,12 @@ class Publish(Protocol):
     async def __call__(self, emissions: Sequence[Emission]) -> None:
         """Send `emissions`, each with its key.
 
+        It waits for the broker however long it is away. A record too large for its topic goes to the dead
+        letters in its place.
+
         Raises:
-            KafkaError: the broker did not take them in time.
+            PlayheadError: the broker will not take one of them. What caused them is not done, and whoever
+                sent them must not go on.
         """
 
 
@@ -69,7 +73,7 @@ class Batch(Protocol):
         """Send record `index`, or one event of it, to the dead letters."""
 
     def tally(self, *, processed: int, late: int = 0) -> None:
-        """Count the events inside the records, by what became of them."""
+        """Count the events inside the records that were taken, and those of the refused that came late."""
 
     def __len__(self) -> int: ...
 
@@ -117,6 +121,7 @@ class App(Protocol):
     agent: Callable[..., Any]
     Table: Callable[..., Any]
     timer: Callable[..., Any]
+    crash: Callable[..., Any]
 
     def lane(self, name: str, spec: AnySpec, make: Callable[[int, int], LaneProcessor]) -> None:
         """Run `make(partition, partitions)` over each assigned partition of `spec`, as a group of its own."""

@@ -28,7 +28,7 @@ from models.anomaly.build import bank_figures, watched_metrics
 from playhead.app import PlayheadApp
 from playhead.brokers import client_config
 from playhead.cache import MemoryCache
-from playhead.publisher import Publisher
+from playhead.publisher import Publisher, encoded
 from topics import ANOMALIES, TELEMETRY
 from topics.anomalies import Anomaly, AnomalyKind, Severity
 from topics.emission import Emission
@@ -105,25 +105,24 @@ async def plain_faust(settings: Settings, clock: Clock) -> None:
                 detector = detectors[series] = BankDetector(figures, watched.limits_of(sample.metric))
             verdict = detector.step_one(sample.time_ms, sample.value)
             if verdict.phase is not EpisodePhase.NONE:
-                publisher.send(
-                    Emission(
-                        ANOMALIES,
-                        Anomaly(
-                            id=derive_id("plain", event.message.partition, event.message.offset),
-                            time_ms=sample.time_ms,
-                            subject=sample.service,
-                            series=series,
-                            phase=PHASES[verdict.phase],
-                            kind=AnomalyKind.LATENCY_SPIKE,
-                            severity=Severity(max(verdict.severity, 1)),
-                            score=verdict.score,
-                            confidence=0.5,
-                            metric=sample.metric,
-                            value=sample.value,
-                            origin_ms=int(event.message.timestamp * 1000),
-                        ),
-                    )
+                emission = Emission(
+                    ANOMALIES,
+                    Anomaly(
+                        id=derive_id("plain", event.message.partition, event.message.offset),
+                        time_ms=sample.time_ms,
+                        subject=sample.service,
+                        series=series,
+                        phase=PHASES[verdict.phase],
+                        kind=AnomalyKind.LATENCY_SPIKE,
+                        severity=Severity(max(verdict.severity, 1)),
+                        score=verdict.score,
+                        confidence=0.5,
+                        metric=sample.metric,
+                        value=sample.value,
+                        origin_ms=int(event.message.timestamp * 1000),
+                    ),
                 )
+                publisher.send(encoded(emission))
             count += 1
             clock.saw(count)
 

@@ -104,4 +104,4 @@ class MessageBatch:
         metrics.RECORDS.labels(self._agent, "processed").inc(len(self) - dead)
         metrics.EVENTS.labels(self._agent, "processed").inc(self._processed)
         metrics.EVENTS.labels(self._agent, "late").inc(self._late)
-        metrics.EVENTS.labels(self._agent, "dead").inc(len(self.refused) - self._late)
+        metrics.EVENTS.labels(self._agent, "dead").inc(max(len(self.refused) - self._late, 0))
