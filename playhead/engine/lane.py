@@ -5,10 +5,15 @@ lifecycle (started, stopped and crashed with the application). Per assigned part
 processor. In a loop it reads what is there, hands each partition's records over as one batch, and publishes
 what follows. At each checkpoint, in this order: outputs acknowledged, snapshot written, offset committed
 together with the snapshot's place. A killed worker therefore resumes from a consistent pair and emits the
-same ids again.
+same ids again. What a lane cannot mend crashes it without a last checkpoint, and with it the worker, which is
+started again.
 
-A record on which a processor fails unexpectedly is found by reading again from the checkpoint one record at a
-time, goes to the dead letters, and is left out from then on.
+A batch on which a processor fails unexpectedly is read again from the checkpoint and halved until the bad
+records stand alone; they go to the dead letters, and everything else is taken once.
+
+A snapshot that is gone, or that its processor cannot take up, would stop the worker at every start. The
+partition then goes on from its committed offset with nothing known, says so, and counts it: baselines are
+learned anew within minutes, while a control room that stands still is blind until someone comes.
 """
 
 from __future__ import annotations
@@ -16,21 +21,27 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from mode import Service
 
 from agents import metrics
 from agents.ports import LaneProcessor
 from config.sections import EngineSettings
-from playhead.engine.batch import MessageBatch
-from playhead.engine.snapshots import Pointer, SnapshotError, SnapshotStore, decode_pointer, encode_pointer
+from playhead.engine.shard import BatchError, Shard
+from playhead.engine.snapshots import (
+    Pointer,
+    SnapshotError,
+    SnapshotLostError,
+    SnapshotStore,
+    decode_pointer,
+    encode_pointer,
+)
 from playhead.publisher import Publisher
-from topics.emission import Emission
 from topics.spec import AnySpec
 
 log = structlog.get_logger(__name__)
@@ -38,26 +49,11 @@ log = structlog.get_logger(__name__)
 MakeProcessor = Callable[[int, int], LaneProcessor]
 
 POLL_S = 0.1
-FLUSH_TIMEOUT_S = 30.0
+FLUSH_TIMEOUT_S = 10.0
 BROKER_TIMEOUT_S = 10.0
-STOP_TIMEOUT_S = 60.0
-
-
-@dataclass(slots=True)
-class Shard:
-    """What a lane knows of one assigned partition."""
-
-    processor: LaneProcessor
-    checkpoint: int
-    """First offset that the newest checkpoint does not hold."""
-    next_offset: int
-    pointer: Pointer | None
-    last_read: float
-    """When it last had a record, or was last told to be idle."""
-    idle: bool = False
-    careful_until: int = -1
-    """Up to this offset records are handed over one at a time: one of them is bad."""
-    poison: set[int] = field(default_factory=set)
+PROOF_TIMEOUT_S = 1.0
+RETRY_S = 1.0
+STOP_TIMEOUT_S = 30.0
 
 
 class Lane(Service):  # type: ignore[misc]
@@ -93,6 +89,7 @@ class Lane(Service):  # type: ignore[misc]
         self._snapshots = SnapshotStore(client, prefix, name)
         self._shards: dict[int, Shard] = {}
         self._partitions = spec.partitions
+        self._lag = 0
         self._ending = threading.Event()
         self._assigned = threading.Event()
         self._thread: threading.Thread | None = None
@@ -104,10 +101,8 @@ class Lane(Service):  # type: ignore[misc]
 
     @property
     def lag_records(self) -> int:
-        """Records of the assigned partitions not yet read, at the last checkpoint."""
+        """Records of the assigned partitions not yet read, as last measured."""
         return self._lag
-
-    _lag = 0
 
     async def on_start(self) -> None:
         """Begin to read, in a thread."""
@@ -126,7 +121,11 @@ class Lane(Service):  # type: ignore[misc]
             self._read()
         except BaseException as error:
             log.exception("lane crashed", lane=self.name)
-            loop.call_soon_threadsafe(loop.create_task, self.crash(error))
+            with suppress(RuntimeError):  # the loop has ended, and with it whoever would care
+                loop.call_soon_threadsafe(self._crash_soon, error)
+
+    def _crash_soon(self, error: BaseException) -> None:
+        self.add_future(self.crash(error))
 
     def _read(self) -> None:
         self._publisher = Publisher(self._client, self._prefix)
@@ -136,6 +135,7 @@ class Lane(Service):  # type: ignore[misc]
                 "group.id": f"{self._prefix}playhead.{self.name}",
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
+                "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
                 "partition.assignment.strategy": "cooperative-sticky",
                 "session.timeout.ms": 6_000,
@@ -149,73 +149,128 @@ class Lane(Service):  # type: ignore[misc]
                 "max.poll.interval.ms": 300_000,
             }
         )
-        self._partitions = self._count_partitions()
-        self._consumer.subscribe(
-            [self._topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose
-        )
-        due = time.monotonic() + self._engine.checkpoint_interval_s
         try:
-            while not self._ending.is_set():
-                first = self._consumer.poll(POLL_S)
-                if first is not None:
-                    rest = self._consumer.consume(self._engine.batch_max_records - 1, 0)
-                    self._take([first, *rest])
-                self._find_idle()
-                if time.monotonic() >= due:
-                    self._checkpoint(list(self._shards))
-                    due = time.monotonic() + self._engine.checkpoint_interval_s
-            self._checkpoint(list(self._shards))
+            self._partitions = self._count_partitions()
+            self._consumer.subscribe(
+                [self._topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose
+            )
+            self._go_on()
+        except BaseException:
+            # What the processors hold now may be half of a batch: closing must not write it down.
+            self._shards.clear()
+            raise
         finally:
             self._consumer.close()
             self._publisher.close()
+
+    def _go_on(self) -> None:
+        due = time.monotonic() + self._engine.checkpoint_interval_s
+        while not self._ending.is_set():
+            first = self._consumer.poll(POLL_S)
+            if first is not None:
+                more = self._engine.batch_max_records - 1
+                self._take([first, *(self._consumer.consume(more, 0) if more else ())])
+            self._find_idle()
+            if time.monotonic() >= due:
+                self._checkpoint(list(self._shards))
+                self._measure_lag()
+                due = time.monotonic() + self._engine.checkpoint_interval_s
+        self._checkpoint(list(self._shards))
 
     def _count_partitions(self) -> int:
         while not self._ending.is_set():
             try:
                 topic = self._consumer.list_topics(self._topic, BROKER_TIMEOUT_S).topics[self._topic]
+            except KafkaException as error:
+                log.warning("waiting for the broker", lane=self.name, error=str(error))
+            else:
                 if topic.error is None:
                     return len(topic.partitions)
-            except KafkaException as error:
-                log.warning("waiting for the broker", lane=self.name, topic=self._topic, error=str(error))
-            self._ending.wait(1.0)
+                log.warning(
+                    "waiting for the topic", lane=self.name, topic=self._topic, error=str(topic.error)
+                )
+            self._ending.wait(RETRY_S)
         return self._spec.partitions
 
     # -- assignment ---------------------------------------------------------------------------------------
 
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        wanted = [TopicPartition(self._topic, each.partition) for each in partitions]
-        committed = consumer.committed(wanted, BROKER_TIMEOUT_S) if wanted else []
-        for place in committed:
-            self._shards[place.partition] = self._load(
-                place.partition, place.offset, decode_pointer(place.metadata)
-            )
+        places = self._committed([each.partition for each in partitions])
+        for place in places:
+            self._shards[place.partition] = self._resumed(place)
         consumer.incremental_assign(
             [
                 TopicPartition(self._topic, number, self._shards[number].next_offset or OFFSET_BEGINNING)
-                for number in (place.partition for place in committed)
+                for number in (place.partition for place in places)
             ]
         )
         self._assigned.set()
         log.info("partitions assigned", lane=self.name, partitions=sorted(self._shards))
 
+    def _committed(self, numbers: Sequence[int]) -> list[TopicPartition]:
+        """Return what the group has committed, however long the broker needs to say so."""
+        while numbers and not self._ending.is_set():
+            try:
+                return self._ask_committed(numbers)
+            except KafkaException as error:
+                log.warning("waiting for the broker", lane=self.name, error=str(error))
+                self._ending.wait(RETRY_S)
+        return []
+
+    def _ask_committed(self, numbers: Sequence[int]) -> list[TopicPartition]:
+        wanted = [TopicPartition(self._topic, number) for number in numbers]
+        return _checked(self._consumer.committed(wanted, BROKER_TIMEOUT_S))
+
+    def _resumed(self, place: TopicPartition) -> Shard:
+        offset = max(place.offset, 0)
+        try:
+            pointer = decode_pointer(place.metadata)
+        except SnapshotLostError as error:
+            return self._afresh(place.partition, offset, error)
+        return self._load(place.partition, offset, pointer)
+
     def _load(self, partition: int, offset: int, pointer: Pointer | None) -> Shard:
+        """Return the shard as the checkpoint at `offset` has it."""
+        if pointer is None:
+            return self._shard(partition, checkpoint=offset)
+        try:
+            data = self._snapshots.read(self._spec.name, partition, offset, pointer)
+        except SnapshotLostError as error:
+            return self._afresh(partition, offset, error)
+        try:
+            return self._shard(partition, checkpoint=offset, pointer=pointer, snapshot=data)
+        except Exception as error:  # noqa: BLE001 whatever a processor makes of one from before an upgrade
+            return self._afresh(partition, offset, error)
+
+    def _afresh(self, partition: int, offset: int, error: Exception) -> Shard:
+        log.error(
+            "snapshot lost: the partition goes on from its committed offset with nothing known",
+            lane=self.name,
+            partition=partition,
+            offset=offset,
+            error=f"{type(error).__name__}: {error}",
+        )
+        metrics.SNAPSHOTS_LOST.labels(self.name).inc()
+        return self._shard(partition, checkpoint=offset)
+
+    def _shard(self, partition: int, **known: Any) -> Shard:
+        return Shard(self.name, self._spec, partition, self._restored, self._publisher, **known)
+
+    def _restored(self, partition: int, data: bytes) -> LaneProcessor:
         processor = self._make(partition, self._partitions)
-        offset = max(offset, 0)
-        if pointer is not None:
-            processor.restore(self._snapshots.read(self._spec.name, partition, offset, pointer))
-        return Shard(processor, offset, offset, pointer, time.monotonic())
+        if data:
+            processor.restore(data)
+        return processor
 
     def _revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        numbers = [each.partition for each in partitions]
-        self._checkpoint(numbers)
-        self._drop(consumer, partitions, numbers)
+        self._checkpoint([each.partition for each in partitions])
+        self._lose(consumer, partitions)
 
     def _lose(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._drop(consumer, partitions, [each.partition for each in partitions])
-
-    def _drop(self, consumer: Consumer, partitions: list[TopicPartition], numbers: list[int]) -> None:
+        numbers = [each.partition for each in partitions]
         for number in numbers:
             self._shards.pop(number, None)
+            metrics.forget_partition(self.name, number)
         consumer.incremental_unassign(partitions)
         log.info("partitions given up", lane=self.name, partitions=numbers)
 
@@ -223,128 +278,106 @@ class Lane(Service):  # type: ignore[misc]
 
     def _take(self, messages: list[Message]) -> None:
         by_partition: dict[int, list[Message]] = {}
+        ends: dict[int, int] = {}
         for message in messages:
             error = message.error()
-            if error is not None:
+            if error is None:
+                by_partition.setdefault(message.partition(), []).append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                ends[message.partition()] = message.offset()
+            elif error.fatal():
+                raise KafkaException(error)
+            else:
                 log.warning("fetch failed", lane=self.name, error=str(error))
-                continue
-            by_partition.setdefault(message.partition(), []).append(message)
-        self._wake()
         for partition, run in by_partition.items():
-            shard = self._shards.get(partition)
-            if shard is not None:
-                self._hand_over(partition, shard, run)
+            if partition in self._shards and not self._hand_over(self._shards[partition], run):
+                ends.pop(partition, None)
+        for partition, end in ends.items():
+            if partition in self._shards:
+                self._shards[partition].reached(end)
 
-    def _hand_over(self, partition: int, shard: Shard, run: list[Message]) -> None:
-        # What librdkafka had queued before a seek may still come: the processor must see each record once.
-        run = [message for message in run if message.offset() >= shard.next_offset]
-        while run:
-            careful = run[0].offset() <= shard.careful_until
-            now, run = (run[:1], run[1:]) if careful else (run, [])
-            last = now[-1].offset()
-            now = [message for message in now if message.offset() not in shard.poison]
-            batch = MessageBatch(self.name, self._spec, partition, now)
-            began = time.perf_counter()
-            try:
-                emissions = shard.processor.process(batch) if now else []
-            except Exception as error:
-                log.exception("batch failed", lane=self.name, partition=partition, records=len(now))
-                self._reload(partition, shard, now, error)
-                return
-            self._send([*emissions, *batch.refused])
-            shard.next_offset = last + 1
-            shard.last_read = time.monotonic()
-            shard.idle = False
-            batch.report()
-            metrics.PROCESSING_SECONDS.labels(self.name).observe(time.perf_counter() - began)
-            if now:
-                broker_time_s = now[-1].timestamp()[1] / 1000
-                metrics.LATENCY_SECONDS.labels(self.name).observe(max(time.time() - broker_time_s, 0.0))
+    def _hand_over(self, shard: Shard, run: list[Message]) -> bool:
+        """Return whether all of `run` was taken; where not, the rest will be read again."""
+        try:
+            if shard.take(run):
+                return True
+        except BatchError as error:
+            # The processor may have taken half of the batch in: back to the checkpoint.
+            unsure = shard.unsure
+            shard = self._load(shard.partition, shard.checkpoint, shard.pointer)
+            shard.suspects, shard.unsure = error.offsets, unsure
+            self._shards[shard.partition] = shard
+        self._consumer.seek(TopicPartition(self._topic, shard.partition, shard.next_offset))
+        return False
 
-    def _reload(self, partition: int, shard: Shard, failed: list[Message], error: Exception) -> None:
-        """Go back to the checkpoint: the processor may have taken half of the failed batch in."""
-        fresh = self._load(partition, shard.checkpoint, shard.pointer)
-        fresh.poison = {offset for offset in shard.poison if offset >= shard.checkpoint}
-        fresh.careful_until = failed[-1].offset()
-        if len(failed) == 1:
-            offset = failed[0].offset()
-            fresh.poison.add(offset)
-            batch = MessageBatch(self.name, self._spec, partition, failed)
-            batch.refuse(0, f"{type(error).__name__}: {error}")
-            self._publisher.send(batch.refused[0])
-            batch.report()
-        self._shards[partition] = fresh
-        self._consumer.seek(TopicPartition(self._topic, partition, fresh.next_offset))
-
-    def _wake(self) -> None:
-        """Withdraw the word of idleness of partitions that have records by now.
-
-        Otherwise a batch of another partition could make what waits for all partitions go on without them.
-        """
-        for partition, shard in self._shards.items():
-            if shard.idle and not self._is_read(partition, shard):
-                shard.idle = False
-                self._send(shard.processor.awake())
+    # -- idleness -----------------------------------------------------------------------------------------
 
     def _find_idle(self) -> None:
-        """Tell of partitions with nothing more to read, again and again: the word holds for a while only."""
         now = time.monotonic()
-        for partition, shard in self._shards.items():
-            if now - shard.last_read < self._engine.idle_after_s:
+        for shard in self._shards.values():
+            if shard.idle or now - shard.last_read < self._engine.idle_after_s:
                 continue
-            shard.last_read = now
             # Idleness needs proof from the broker: with it away, silence means nothing.
-            shard.idle = self._is_read(partition, shard)
-            if shard.idle:
-                self._send(shard.processor.idle())
-
-    def _is_read(self, partition: int, shard: Shard) -> bool:
-        end = self._end_offset(partition)
-        return end is not None and end <= shard.next_offset
-
-    def _send(self, emissions: list[Emission]) -> None:
-        for emission in emissions:
-            self._publisher.send(emission)
-            metrics.EMISSIONS.labels(self.name, emission.spec.name).inc()
+            end = self._end_offset(shard.partition)
+            shard.last_read = now
+            if end is None:
+                return
+            if end <= shard.next_offset:
+                shard.tell_idle()
 
     def _end_offset(self, partition: int) -> int | None:
         try:
             place = TopicPartition(self._topic, partition)
-            return int(self._consumer.get_watermark_offsets(place, timeout=1.0)[1])
+            return int(self._consumer.get_watermark_offsets(place, timeout=PROOF_TIMEOUT_S)[1])
         except KafkaException:
             return None
 
     # -- checkpoints --------------------------------------------------------------------------------------
 
-    def _checkpoint(self, numbers: list[int]) -> None:
-        moved = [
-            (number, shard)
-            for number in numbers
-            if (shard := self._shards.get(number)) is not None and shard.next_offset > shard.checkpoint
-        ]
-        if not moved or not self._publisher.flush(FLUSH_TIMEOUT_S):
+    def _checkpoint(self, numbers: Iterable[int]) -> None:
+        shards = {number: self._shards[number] for number in numbers if number in self._shards}
+        moved = {number: shard for number, shard in shards.items() if shard.next_offset > shard.checkpoint}
+        if not moved:
+            return
+        if not self._publisher.flush(FLUSH_TIMEOUT_S):
+            log.warning("checkpoint put off: the broker has not acknowledged all outputs", lane=self.name)
             return
         try:
-            pointers = [self._write(number, shard) for number, shard in moved]
-            self._consumer.commit(
-                offsets=[
-                    TopicPartition(self._topic, number, shard.next_offset, encode_pointer(pointer))
-                    for (number, shard), pointer in zip(moved, pointers, strict=True)
-                ],
-                asynchronous=False,
+            self._become_sure(moved)
+            pointers = {number: self._write(number, shard) for number, shard in moved.items()}
+            for shard in moved.values():
+                shard.unsure = True
+            _checked(
+                self._consumer.commit(
+                    offsets=[
+                        TopicPartition(
+                            self._topic, number, shard.next_offset, encode_pointer(pointers[number])
+                        )
+                        for number, shard in moved.items()
+                    ],
+                    asynchronous=False,
+                )
             )
         except (KafkaException, SnapshotError) as error:
             # The old checkpoint stays in force; the next one, or the worker that takes over, goes on from it.
             log.warning("checkpoint failed", lane=self.name, error=str(error))
             return
-        for (_, shard), pointer in zip(moved, pointers, strict=True):
+        for number, shard in moved.items():
             shard.checkpoint = shard.next_offset
-            shard.pointer = pointer
+            shard.pointer = pointers[number]
+            shard.unsure = False
         metrics.CHECKPOINTS.labels(self.name).inc()
-        self._measure_lag()
+
+    def _become_sure(self, moved: Mapping[int, Shard]) -> None:
+        """Learn which checkpoint is in force: the next snapshot must not take the place of its chunks."""
+        unsure = [number for number, shard in moved.items() if shard.unsure]
+        for place in self._ask_committed(unsure) if unsure else ():
+            shard = moved[place.partition]
+            shard.checkpoint, shard.pointer = max(place.offset, 0), decode_pointer(place.metadata)
+            shard.unsure = False
 
     def _write(self, number: int, shard: Shard) -> Pointer | None:
-        data = shard.processor.snapshot()
+        data = shard.snapshot()
         if not data:
             return None
         metrics.CHECKPOINT_BYTES.labels(self.name, number).set(len(data))
@@ -361,3 +394,11 @@ class Lane(Service):  # type: ignore[misc]
             metrics.LAG_RECORDS.labels(self.name, number).set(lag)
             total += lag
         self._lag = total
+
+
+def _checked(places: list[TopicPartition]) -> list[TopicPartition]:
+    """Return `places`, unless the broker says of one of them that it failed."""
+    for place in places:
+        if place.error is not None:
+            raise KafkaException(place.error)
+    return places

@@ -3,30 +3,43 @@
 A commit is atomic, so offset and state change together: a worker that dies between writing a snapshot
 and committing leaves the old pair in force. Chunks alternate between two parities, so that compaction,
 which keeps the newest value of each key, never removes the snapshot that a commit still points to.
+
+PlayheadError
+└── SnapshotError             it could not be written, or the broker did not answer; to be tried again
+    └── SnapshotLostError     it is not there any more, and never will be
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from typing import Any
 
 import msgspec
+import structlog
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from playhead.publisher import Publisher
 from topics import LANE_STATE
-from topics.errors import PlayheadError
+from topics.errors import ContractError, PlayheadError
 from topics.fields import derive_id
 from topics.lane_state import LaneChunk
 
 CHUNK_BYTES = 900_000
-FLUSH_TIMEOUT_S = 30.0
+FLUSH_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
+POLL_S = 0.2
+
+log = structlog.get_logger(__name__)
 
 
 class SnapshotError(PlayheadError):
     """A snapshot could not be written or read back."""
+
+
+class SnapshotLostError(SnapshotError):
+    """A snapshot that a commit points to is gone."""
 
 
 class Pointer(msgspec.Struct, frozen=True, array_like=True):
@@ -43,8 +56,19 @@ def encode_pointer(pointer: Pointer | None) -> str:
 
 
 def decode_pointer(metadata: str | None) -> Pointer | None:
-    """Return the pointer in a commit's metadata, or None where there is none."""
-    return msgspec.json.decode(metadata, type=Pointer) if metadata else None
+    """Return the pointer in a commit's metadata, or None where there is none.
+
+    Raises:
+        SnapshotLostError: the metadata is somebody else's.
+    """
+    if not metadata:
+        return None
+    try:
+        return msgspec.json.decode(metadata, type=Pointer)
+    except msgspec.MsgspecError as error:
+        raise SnapshotLostError(
+            f"the commit's metadata {metadata!r} points to no snapshot: {error}"
+        ) from error
 
 
 class SnapshotStore:
@@ -106,34 +130,54 @@ class SnapshotStore:
         """Return the snapshot at `pointer`.
 
         Raises:
-            SnapshotError: its chunks are not there any more, or the broker did not answer in time.
+            SnapshotLostError: its chunks are not there any more.
+            SnapshotError: the broker did not answer in time.
         """
-        consumer = Consumer(
-            {**self._client, "group.id": f"{self._topic}-reader", "enable.auto.commit": False}
-        )
+        wanted = (self._lane, topic, partition, next_offset, pointer.parity)
         found: dict[int, bytes] = {}
+        with closing(self._chunks_from(pointer.first_offset)) as chunks:
+            for chunk in chunks:
+                if (chunk.lane, chunk.topic, chunk.partition, chunk.next_offset, chunk.parity) == wanted:
+                    found[chunk.chunk] = chunk.data
+                if len(found) == pointer.chunks:
+                    return b"".join(found[number] for number in range(pointer.chunks))
+        raise SnapshotLostError(
+            f"{self._lane}: the snapshot of {topic}[{partition}]@{next_offset} is gone: {self._topic} has"
+            f" {len(found)} of its {pointer.chunks} chunks from offset {pointer.first_offset} on"
+        )
+
+    def _chunks_from(self, first_offset: int) -> Generator[LaneChunk, None, None]:
+        """Yield what the topic holds from `first_offset` to its end."""
         deadline = time.monotonic() + READ_TIMEOUT_S
+        consumer = Consumer(
+            {
+                **self._client,
+                "group.id": f"{self._topic}-reader",  # demanded; nothing is committed under it
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+            }
+        )
         try:
-            consumer.assign([TopicPartition(self._topic, 0, pointer.first_offset)])
-            while len(found) < pointer.chunks:
-                if time.monotonic() > deadline:
-                    raise SnapshotError(
-                        f"{self._lane}: the snapshot of {topic}[{partition}]@{next_offset} is not whole:"
-                        f" {len(found)} of {pointer.chunks} chunks in {self._topic}"
-                        f" from offset {pointer.first_offset}"
-                    )
-                for message in consumer.consume(100, 0.2):
-                    if message.error() is not None:
-                        continue
-                    chunk = LANE_STATE.decode(message.value())
-                    if (chunk.lane, chunk.topic, chunk.partition, chunk.next_offset, chunk.parity) == (
-                        self._lane,
-                        topic,
-                        partition,
-                        next_offset,
-                        pointer.parity,
-                    ):
-                        found[chunk.chunk] = chunk.data
+            consumer.assign([TopicPartition(self._topic, 0, first_offset)])
+            while time.monotonic() < deadline:
+                for message in consumer.consume(10, POLL_S):
+                    error = message.error()
+                    if error is None:
+                        chunk = self._decoded(message)
+                        if chunk is not None:
+                            yield chunk
+                    elif error.code() == KafkaError._PARTITION_EOF:
+                        return
         finally:
             consumer.close()
-        return b"".join(found[number] for number in range(pointer.chunks))
+        raise SnapshotError(
+            f"{self._lane}: the broker has not sent {self._topic} within {READ_TIMEOUT_S:g} s"
+        )
+
+    def _decoded(self, message: Message) -> LaneChunk | None:
+        try:
+            return LANE_STATE.decode(message.value())
+        except ContractError as error:
+            log.warning("chunk passed over", topic=self._topic, offset=message.offset(), reason=error.reason)
+            return None
