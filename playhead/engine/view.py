@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -23,6 +24,7 @@ POLL_S = 0.2
 CATCH_UP_POLL_S = 0.02
 BROKER_TIMEOUT_S = 10.0
 RETRY_S = 1.0
+START_POLL_S = 0.01
 STOP_TIMEOUT_S = 15.0
 
 
@@ -60,10 +62,13 @@ class TopicView(Service, Generic[R]):  # type: ignore[misc]
 
     async def on_start(self) -> None:
         """Read the topic from its beginning, and return once caught up."""
-        self._thread = threading.Thread(target=self._run, name=f"view-{self._spec.name}", daemon=True)
+        loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(
+            target=self._run, args=(loop,), name=f"view-{self._spec.name}", daemon=True
+        )
         self._thread.start()
         while not self._caught_up.is_set() and self._thread.is_alive():
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(START_POLL_S)
 
     async def on_stop(self) -> None:
         """Stop following."""
@@ -71,13 +76,25 @@ class TopicView(Service, Generic[R]):  # type: ignore[misc]
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, STOP_TIMEOUT_S)
 
-    def _run(self) -> None:
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            self._follow()
+        except BaseException as error:
+            log.exception("view crashed", topic=self._topic)
+            with suppress(RuntimeError):  # the loop has ended, and with it whoever would care
+                loop.call_soon_threadsafe(self._crash_soon, error)
+
+    def _crash_soon(self, error: BaseException) -> None:
+        self.add_future(self.crash(error))
+
+    def _follow(self) -> None:
         consumer = Consumer(
             {
                 **self._client,
-                "group.id": f"{self._topic}-view",
+                "group.id": f"{self._topic}-view",  # demanded; nothing is committed under it
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 20,
             }
         )
@@ -90,6 +107,8 @@ class TopicView(Service, Generic[R]):  # type: ignore[misc]
                         self._take(message)
                     elif error.code() == KafkaError._PARTITION_EOF:
                         unread.discard(message.partition())
+                    elif error.fatal():
+                        raise KafkaException(error)
                     else:
                         log.warning("view interrupted", topic=self._topic, error=str(error))
                 if not unread:
