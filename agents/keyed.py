@@ -1,15 +1,20 @@
 """Agents that keep a state per key: decode, decide, publish, save, acknowledge — in this order.
 
 The order is what makes a crash harmless. Emissions are acknowledged by the broker before the state changes,
-and the state's changelog is flushed before the offset is committed, so a record read again either finds the
-old state, and emits the same ids again, or finds its own id among the ones already seen, and does nothing.
+and the broker has the changed state before the record is acknowledged, so a record read again either finds
+the old state, and emits the same ids again, or finds its own id among those already seen, and does nothing.
+
+Faust by itself keeps neither half of it: it acknowledges a record whose agent was stopped half-way, and a
+commit waits for the changelog only so far. Hence the stream without acknowledgements of its own.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import structlog
@@ -27,6 +32,9 @@ S = TypeVar("S", bound=msgspec.Struct)
 R = TypeVar("R", bound=Record)
 
 log = structlog.get_logger(__name__)
+
+MAX_ROW_BYTES = 900_000
+"""Kafka takes records of a million bytes, key and all."""
 
 
 class Kept(msgspec.Struct):
@@ -50,45 +58,98 @@ def keep(
 
     Args:
         name: the agent's name: of its table, its metrics and its dead letters.
-        state: the state's type; it must stay small, for it is written with each record.
+        state: the state's type; it must stay small, for it is written with each record. One that would
+            outgrow a Kafka record is not saved, and the record that made it do so is dead.
         step: the pure decision: old state or None and a record in, new state and emissions out. Raising
             anything sends the record to the dead letters and leaves the state as it was.
     """
-    decoder = msgspec.msgpack.Decoder(state)
-    kept_decoder = msgspec.msgpack.Decoder(Kept)
-    topic = app.topic(
-        spec.full_name(settings.prefix),
-        key_type=bytes,
-        value_type=bytes,
-        key_serializer="raw",
-        value_serializer="raw",
-    )
-    table = app.Table(
-        f"{name}-state",
-        partitions=spec.partitions,
-        key_type=bytes,
-        value_type=bytes,
-    )
+    raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
+    topic = app.topic(spec.full_name(settings.prefix), **raw)
+    table = app.Table(f"{name}-state", partitions=spec.partitions, **raw)
+    keeper = _Keeper(app, publish, table, name, spec, state, step, settings.engine.remembered_ids)
 
-    def take(event: Any) -> tuple[str, Kept | None, list[Emission]]:
+    async def fold(stream: Any) -> None:
+        async for event in stream.noack().events():
+            await keeper.handle(event)
+
+    app.agent(topic, name=name)(fold)
+
+
+class _Keeper(Generic[S, R]):
+    """Takes one event after the other."""
+
+    def __init__(
+        self,
+        app: App,
+        publish: Publish,
+        table: Any,
+        name: str,
+        spec: TopicSpec[R],
+        state: type[S],
+        step: Callable[[S | None, R], tuple[S, list[Emission]]],
+        remembered_ids: int,
+    ) -> None:
+        self._app = app
+        self._publish = publish
+        self._table = table
+        self._name = name
+        self._spec = spec
+        self._state = msgspec.msgpack.Decoder(state)
+        self._kept = msgspec.msgpack.Decoder(Kept)
+        self._step = step
+        self._remembered_ids = remembered_ids
+        self._crash: asyncio.Future[None] | None = None
+
+    async def handle(self, event: Any) -> None:
+        began = time.perf_counter()
+        row: bytes | None = None
+        stored = self._table.get(event.key) if event.key is not None else None
+        try:
+            outcome, row, emissions = self._take(event, stored)
+        except ContractError as error:
+            outcome, emissions = "dead", [self._letter(event, error.reason)]
+        except Exception as error:  # one record that no one foresaw must not stop the stream
+            log.exception("record refused", agent=self._name, offset=event.message.offset)
+            outcome, emissions = "dead", [self._letter(event, f"{type(error).__name__}: {error}")]
+        await self._publish(emissions)
+        if row is None:
+            event.ack()
+        else:
+            self._save(event, row)
+        metrics.RECORDS.labels(self._name, outcome).inc()
+        for emission in emissions:
+            metrics.EMISSIONS.labels(self._name, emission.spec.name).inc()
+        metrics.PROCESSING_SECONDS.labels(self._name).observe(time.perf_counter() - began)
+        latency_s = max(time.time() - event.message.timestamp, 0.0)
+        metrics.LATENCY_SECONDS.labels(self._name).observe(latency_s)
+
+    def _take(self, event: Any, stored: bytes | None) -> tuple[str, bytes | None, list[Emission]]:
+        """Return what becomes of the record, the row to save, and what follows from it."""
         message = event.message
-        record = spec.decode(event.value)
+        if event.key is None:
+            raise ContractError(self._spec.name, f"the record has no key; expected the {self._spec.key}")
+        record = self._spec.decode(event.value)
         record_id = record.id or f"{message.topic}/{message.partition}/{message.offset}"
-        stored = table.get(event.key)
-        kept = kept_decoder.decode(stored) if stored is not None else None
-        if kept is not None and record_id in kept.seen:
+        kept = self._kept.decode(stored) if stored is not None else None
+        seen = kept.seen if kept is not None else []
+        if record_id in seen:
             return "duplicate", None, []
-        after, emissions = step(decoder.decode(kept.state) if kept is not None else None, record)
-        seen = ([*kept.seen, record_id] if kept is not None else [record_id])[
-            -settings.engine.remembered_ids :
-        ]
-        return "processed", Kept(msgspec.Raw(msgspec.msgpack.encode(after)), seen), emissions
+        before = self._state.decode(kept.state) if kept is not None else None
+        after, emissions = self._step(before, record)
+        seen = [*seen, record_id][-self._remembered_ids :]
+        row = msgspec.msgpack.encode(Kept(msgspec.Raw(msgspec.msgpack.encode(after)), seen))
+        if len(row) > MAX_ROW_BYTES:
+            raise ContractError(
+                self._spec.name,
+                f"the state of {event.key[:200]!r} would be {len(row)} bytes, of {MAX_ROW_BYTES} at most",
+            )
+        return "processed", row, emissions
 
-    def refuse(event: Any, reason: str) -> Emission:
+    def _letter(self, event: Any, reason: str) -> Emission:
         message = event.message
         return dead_letter(
-            agent=name,
-            topic=spec.name,
+            agent=self._name,
+            topic=self._spec.name,
             partition=message.partition,
             offset=message.offset,
             time_ms=int(message.timestamp * 1000),
@@ -98,28 +159,19 @@ def keep(
             reason=reason,
         )
 
-    async def handle(event: Any) -> None:
-        began = time.perf_counter()
-        try:
-            if event.key is None:
-                raise ContractError(spec.name, f"the record has no key; expected the {spec.key}")
-            outcome, row, emissions = take(event)
-        except ContractError as error:
-            outcome, row, emissions = "dead", None, [refuse(event, error.reason)]
-        except Exception as error:  # one record that no one foresaw must not stop the stream
-            log.exception("record refused", agent=name, topic=spec.name, offset=event.message.offset)
-            outcome, row, emissions = "dead", None, [refuse(event, f"{type(error).__name__}: {error}")]
-        await publish(emissions)
-        if row is not None:
-            table[event.key] = msgspec.msgpack.encode(row)
-        metrics.RECORDS.labels(name, outcome).inc()
-        for emission in emissions:
-            metrics.EMISSIONS.labels(name, emission.spec.name).inc()
-        metrics.PROCESSING_SECONDS.labels(name).observe(time.perf_counter() - began)
-        metrics.LATENCY_SECONDS.labels(name).observe(max(time.time() - event.message.timestamp, 0.0))
+    def _save(self, event: Any, row: bytes) -> None:
+        # What `table[key] = row` does; but that would not tell when the broker has the row.
+        written = self._table.send_changelog(event.message.partition, event.key, row)
+        self._table.data[event.key] = row
+        written.add_done_callback(partial(self._saved, event))
 
-    async def fold(stream: Any) -> None:
-        async for event in stream.events():
-            await handle(event)
-
-    app.agent(topic, name=name)(fold)
+    def _saved(self, event: Any, written: asyncio.Future[Any]) -> None:
+        if written.cancelled():
+            return
+        error = written.exception()
+        if error is None:
+            event.ack()
+        elif self._crash is None:
+            # Not acknowledged, the record is read again by the worker that comes after this one.
+            log.error("state not saved", agent=self._name, error=str(error))
+            self._crash = asyncio.ensure_future(self._app.crash(error))

@@ -13,12 +13,13 @@ from typing import Any
 
 import faust
 from faust.app.base import BootStrategy
-from mode import Service
+from mode import CrashingSupervisor, Service
 
 from agents import (
     cohorts,
     experiments,
     incidents,
+    metrics,
     playback,
     policy,
     popularity,
@@ -102,13 +103,17 @@ class PlayheadApp(faust.App):  # type: ignore[misc]
             broker_heartbeat_interval=1.5,
             broker_request_timeout=20.0,
             broker_commit_interval=1.0,
-            stream_wait_empty=False,
+            # A record half-way when the partitions are shared out anew is finished before they are.
+            stream_wait_empty=True,
+            # An agent that fails has a record it has not taken: to go on without it would be to lose it.
+            agent_supervisor=CrashingSupervisor,
             **options,
         )
         self.agent_name = name
         self.cache = cache
         self.lanes: list[Lane] = []
         self.views: list[TopicView[Any]] = []
+        self._measured: set[int] = set()
         self._settings = settings
         self._client = client
 
@@ -140,16 +145,31 @@ class PlayheadApp(faust.App):  # type: ignore[misc]
     def ready(self) -> bool:
         """Whether it knows its partitions and has recovered its tables and views."""
         recovered = not self.agents or (self.started and not self.rebalancing and self._recovered)
-        return recovered and all(service.ready for service in (*self.lanes, *self.views))
+        return recovered and all(lane.ready for lane in self.lanes) and all(view.ready for view in self.views)
 
     @property
     def _recovered(self) -> bool:
         return bool(self.tables.recovery.completed.is_set())
 
     @property
-    def lag_records(self) -> int:
-        """Records that its lanes have not read yet."""
-        return sum(lane.lag_records for lane in self.lanes)
+    def failure(self) -> str | None:
+        """Why it crashed, or one of its lanes or views did."""
+        services: list[Any] = [self, *self.lanes, *self.views]
+        return next((repr(each.crash_reason) for each in services if each.crashed), None)
+
+    def measure_lag(self) -> int:
+        """Return how many records its lanes have not read and its agents have not committed."""
+        ends = self.monitor.tp_end_offsets
+        behind: dict[int, int] = {
+            place.partition: max((ends.get(place) or 0) - committed, 0)
+            for place, committed in self.monitor.tp_committed_offsets.items()
+        }
+        for partition in self._measured - behind.keys():
+            metrics.forget_partition(self.agent_name, partition)
+        self._measured = set(behind)
+        for partition, records in behind.items():
+            metrics.LAG_RECORDS.labels(self.agent_name, partition).set(records)
+        return sum(behind.values()) + sum(lane.lag_records for lane in self.lanes)
 
     def changelogs(self) -> list[tuple[str, int]]:
         """Return name and partitions of the topics that hold the tables' changes."""

@@ -48,11 +48,11 @@ class HealthServer:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _health(self, _: web.Request) -> web.Response:
-        return self._answer({app.agent_name: not app.crashed for app in self._apps})
+        return self._answer({app.agent_name: app.failure is None for app in self._apps})
 
     async def _readiness(self, _: web.Request) -> web.Response:
         most = self._settings.engine.ready_lag_records
-        return self._answer({app.agent_name: app.ready and app.lag_records <= most for app in self._apps})
+        return self._answer({app.agent_name: app.ready and app.measure_lag() <= most for app in self._apps})
 
     def _answer(self, agents: dict[str, bool]) -> web.Response:
         body = orjson.dumps({"ok": all(agents.values()), "agents": agents})
