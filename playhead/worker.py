@@ -180,7 +180,7 @@ def stop_when_orphaned(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> 
     """Set `stop` when standard input ends: the supervisor is gone."""
 
     def wait() -> None:
-        # Not through Python's buffer: a thread that waits inside its lock makes the interpreter abort at the end.
+        # Not through Python's buffer: a thread that waits inside its lock lets no interpreter end.
         while os.read(sys.stdin.fileno(), 1):
             pass
         loop.call_soon_threadsafe(stop.set)
