@@ -63,9 +63,9 @@ def keep(
         step: the pure decision: old state or None and a record in, new state and emissions out. Raising
             anything sends the record to the dead letters and leaves the state as it was.
     """
-    raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
-    topic = app.topic(spec.full_name(settings.prefix), **raw)
-    table = app.Table(f"{name}-state", partitions=spec.partitions, **raw)
+    types = {"key_type": bytes, "value_type": bytes}
+    topic = app.topic(spec.full_name(settings.prefix), key_serializer="raw", value_serializer="raw", **types)
+    table = app.Table(f"{name}-state", partitions=spec.partitions, **types)
     keeper = _Keeper(app, publish, table, name, spec, state, step, settings.engine.remembered_ids)
 
     async def fold(stream: Any) -> None:
