@@ -10,15 +10,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from playhead.bulk_sender import Headers
 from playhead.clock import Clock
 from playhead.demo.viewers import MINUTE_MS, Channel
-from topics import PLAYBACK
+from topics import ALL, PLAYBACK
 from topics.emission import Emission
+from topics.spec import AnySpec
 
 MOST_APART_MS = 500
 """How far apart in event time two events may be sent in the wrong order; lateness allows for more."""
@@ -72,10 +73,24 @@ class Pace:
         return round(float(np.interp(share, self._shares, self._times_ms)))
 
 
-class Source(Protocol):
-    """Something that has events."""
+class Fed(NamedTuple):
+    """One record on its way in."""
 
-    def until(self, time_ms: int) -> Iterable[Emission]:
+    spec: AnySpec
+    key: bytes
+    value: bytes
+
+    @classmethod
+    def of(cls, emission: Emission) -> Fed:
+        """Return a record encoded as its contract has it."""
+        spec, record = emission
+        return cls(spec, emission.key.encode(), spec.encode(record))
+
+
+class Source(Protocol):
+    """Something that has records."""
+
+    def until(self, time_ms: int) -> Iterable[Fed]:
         """Yield what happens before `time_ms` and was not yielded yet, in the order of time."""
 
 
@@ -100,27 +115,27 @@ class ChannelSource:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
 
-    def until(self, time_ms: int) -> Iterator[Emission]:
+    def until(self, time_ms: int) -> Iterator[Fed]:
         """Yield the beats before `time_ms`."""
-        for beat in self._channel.until(time_ms):
-            yield Emission(PLAYBACK, beat)
+        for key, value in self._channel.until(time_ms):
+            yield Fed(PLAYBACK, key, value)
 
 
 class Schedule:
-    """Events known beforehand.
+    """Records known beforehand.
 
     Args:
-        events: pairs of the demo's time and the event, in the order of that time.
+        events: pairs of the demo's time and the record, in the order of that time.
     """
 
     def __init__(self, events: Iterable[tuple[int, Emission]]) -> None:
         self._events = iter(events)
         self._next = next(self._events, None)
 
-    def until(self, time_ms: int) -> Iterator[Emission]:
-        """Yield the events before `time_ms`."""
+    def until(self, time_ms: int) -> Iterator[Fed]:
+        """Yield the records before `time_ms`."""
         while self._next is not None and self._next[0] < time_ms:
-            yield self._next[1]
+            yield Fed.of(self._next[1])
             self._next = next(self._events, None)
 
 
@@ -156,7 +171,7 @@ class Feeder:
         self._pace = pace
         self._sender = sender
         self._clock = clock
-        self._prefix = prefix
+        self._names = {spec.name: spec.full_name(prefix) for spec in ALL}
         self._feed_s = feed_s
         self._tick_s = tick_s
 
@@ -178,11 +193,11 @@ class Feeder:
         while self.event_ms < time_ms:
             self.event_ms = min(self.event_ms + MOST_APART_MS, time_ms)
             for source in self._sources:
-                for emission in source.until(self.event_ms):
-                    self._send(emission)
+                for fed in source.until(self.event_ms):
+                    self._send(fed)
             self._sender.poll()
 
-    def _send(self, emission: Emission) -> None:
-        spec, record = emission
-        self._sender.send(spec.full_name(self._prefix), spec.encode(record), emission.key.encode())
+    def _send(self, fed: Fed) -> None:
+        spec, key, value = fed
+        self._sender.send(self._names[spec.name], value, key)
         self.sent[spec.name] += 1

@@ -14,7 +14,7 @@ from heapq import merge
 
 from config.demo import DemoSettings
 from playhead.demo.data import Series
-from playhead.demo.feed import Span
+from playhead.demo.feed import Fed, Span
 from playhead.demo.viewers import MINUTE_MS, Channel
 from topics import CATALOGUE, CDN_NODES, EXPERIMENTS, POLICIES, SEGMENTS, TELEMETRY, VIEWING
 from topics.catalogue import Title
@@ -172,7 +172,7 @@ class Nodes:
                 least_kbps = demo.node_headroom * kbps
                 self._capacity_kbps[cdn] = max(self._capacity_kbps.get(cdn, 0.0), least_kbps)
 
-    def until(self, time_ms: int) -> Iterator[Emission]:
+    def until(self, time_ms: int) -> Iterator[Fed]:
         """Yield the reports before `time_ms`."""
         while self._next_ms < time_ms:
             demand = self._demand_kbps(self._next_ms)
@@ -185,7 +185,7 @@ class Nodes:
                     capacity_gbps=capacity_kbps / 1e6,
                     load=min(demand[cdn] / capacity_kbps, 1.0),
                 )
-                yield Emission(CDN_NODES, report)
+                yield Fed.of(Emission(CDN_NODES, report))
             self._next_ms += MINUTE_MS
 
     def _demand_kbps(self, time_ms: int) -> dict[str, float]:

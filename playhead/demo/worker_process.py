@@ -44,9 +44,9 @@ class WorkerProcess:
         with log.open("ab") as file:
             # A session of its own: Ctrl-C is for the demo, which stops the worker in good order.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "playhead", "worker"],
+                [sys.executable, "-m", "playhead", "worker", "--no-supervise", "--supervised"],
                 env={**os.environ, **settings, **port, "PLAYHEAD_LOG__FORMAT": "json"},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # whose end tells the worker that the demo is gone
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
