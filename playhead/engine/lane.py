@@ -289,6 +289,7 @@ class Lane(Service):  # type: ignore[misc]
                 raise KafkaException(error)
             else:
                 log.warning("fetch failed", lane=self.name, error=str(error))
+        self._wake()
         for partition, run in by_partition.items():
             if partition in self._shards and not self._hand_over(self._shards[partition], run):
                 ends.pop(partition, None)
@@ -312,10 +313,22 @@ class Lane(Service):  # type: ignore[misc]
 
     # -- idleness -----------------------------------------------------------------------------------------
 
+    def _wake(self) -> None:
+        """Withdraw the word of idleness of partitions that have records by now.
+
+        Otherwise a batch of another partition could make what waits for all partitions go on without them.
+        """
+        for shard in self._shards.values():
+            if shard.idle:
+                end = self._end_offset(shard.partition)
+                if end is None or end > shard.next_offset:
+                    shard.tell_awake()
+
     def _find_idle(self) -> None:
+        """Tell of partitions with nothing more to read, again and again: the word holds for a while only."""
         now = time.monotonic()
         for shard in self._shards.values():
-            if shard.idle or now - shard.last_read < self._engine.idle_after_s:
+            if now - shard.last_read < self._engine.idle_after_s:
                 continue
             # Idleness needs proof from the broker: with it away, silence means nothing.
             end = self._end_offset(shard.partition)

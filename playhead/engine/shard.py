@@ -72,6 +72,7 @@ class Shard:
         """A commit failed on the way; the broker may have it all the same."""
         self.idle = False
         self.last_read = time.monotonic()
+        """When it last had a record, or was last looked at for idleness."""
 
     def take(self, run: list[Message]) -> bool:
         """Hand over `run`; return False where the rest of it is to be read again, from `next_offset` on.
@@ -108,6 +109,11 @@ class Shard:
         """Publish what follows from there being nothing more to read."""
         self.idle = True
         self._send(encoded(emission) for emission in self._processor.idle())
+
+    def tell_awake(self) -> None:
+        """Publish what follows from there being records again."""
+        self.idle = False
+        self._send(encoded(emission) for emission in self._processor.awake())
 
     def snapshot(self) -> bytes:
         """Return all that is known of the records before `next_offset`."""

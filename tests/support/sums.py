@@ -83,6 +83,7 @@ class Sums:
         self.batches: list[list[int]] = []
         """Offsets, as they were handed over."""
         self.idle_calls = 0
+        self.awake_calls = 0
 
     def process(self, batch: Batch) -> list[Emission]:
         self.batches.append(list(batch.offsets))
@@ -104,6 +105,10 @@ class Sums:
     def idle(self) -> list[Emission]:
         self.idle_calls += 1
         return [Emission(TOTALS, Total(time_ms=0, name=IDLE, total=self._taken, offset=self._partition))]
+
+    def awake(self) -> list[Emission]:
+        self.awake_calls += 1
+        return []
 
     def snapshot(self) -> bytes:
         return msgspec.msgpack.encode((dict(self._sums), self._taken, self._ballast))

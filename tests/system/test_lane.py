@@ -72,9 +72,9 @@ def told(topics: TopicTools) -> Counter[tuple[str, int]]:
     return Counter({total.id: (total.name, total.total) for total in totals(topics)}.values())
 
 
-def idles(topics: TopicTools) -> list[tuple[int, int]]:
-    """Partition and records taken, of each time idleness was told."""
-    return [(total.offset, total.total) for total in topics.read(TOTALS) if total.name == IDLE]
+def idles(topics: TopicTools) -> set[tuple[int, int]]:
+    """Partition and records taken, where idleness was told; it is told again and again."""
+    return {(total.offset, total.total) for total in topics.read(TOTALS) if total.name == IDLE}
 
 
 def committed(topics: TopicTools) -> int:
@@ -209,20 +209,26 @@ async def test_a_stream_of_bad_records_is_got_through(topics: TopicTools) -> Non
     assert len({letter.id for letter in topics.read(DEAD_LETTERS)}) == 600
 
 
-async def test_idleness_is_told_once_and_only_with_nothing_left_to_read(topics: TopicTools) -> None:
+async def test_idleness_is_told_while_nothing_is_left_to_read_and_taken_back_before_more(
+    topics: TopicTools,
+) -> None:
     sent = numbers(400)
+    made: list[Sums] = []
     topics.send(NUMBERS, sent[:300])
     counts = Counter(message.partition() for message in topics.messages(NUMBERS))
 
-    async with running(sums_lane(topics.client, topics.prefix)):
+    async with running(sums_lane(topics.client, topics.prefix, made)):
         await eventually_async(lambda: len(idles(topics)) == PARTITIONS, "idleness of each partition")
         first = idles(topics)
+        await eventually_async(lambda: min(each.idle_calls for each in made) > 1, "idleness told again")
+        assert [each.awake_calls for each in made] == [0] * PARTITIONS
         topics.send(NUMBERS, sent[300:])
         await eventually_async(lambda: len(idles(topics)) == 2 * PARTITIONS, "idleness after more records")
         await eventually_async(lambda: committed(topics) == 400, "the checkpoint")
 
     assert dict(first) == dict(counts), "each partition had taken all it has"
-    assert sum(taken for _, taken in idles(topics)) == 300 + 400, "and was told once each time"
+    assert sum(taken for _, taken in idles(topics)) == 300 + 400, "and again when it had the rest"
+    assert all(each.awake_calls for each in made), "and took its word back in between"
 
 
 async def test_offsets_that_hold_no_record_do_not_keep_a_partition_busy(topics: TopicTools) -> None:
