@@ -25,7 +25,7 @@ MINUTES = 10
 VIEWERS = 900
 AGENTS = ("telemetry", "playback", "cohorts", "segments", "incidents", "policy", "cdn", "ingest")
 TOLD: tuple[AnySpec, ...] = (ANOMALIES, INCIDENTS, COMMANDS)
-TIMEOUT_S = 40.0
+TIMEOUT_S = 120.0
 
 Record = tuple[AnySpec, bytes, bytes]
 Told = dict[str, dict[str, Any]]
