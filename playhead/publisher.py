@@ -12,15 +12,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
+import msgspec
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from agents import metrics
+from agents.dead_letters import dead_letter
 from topics import DEAD_LETTERS
-from topics.dead_letters import MAX_KEPT_BYTES, DeadLetter
 from topics.emission import Emission
 from topics.errors import PlayheadError
 from topics.fields import derive_id
@@ -71,24 +72,22 @@ class Publisher:
     """
 
     def __init__(self, client: Mapping[str, Any], prefix: str, queue_records: int = 100_000) -> None:
-        self._producer = Producer(
-            {
-                **client,
-                "enable.idempotence": True,
-                "message.timeout.ms": 0,
-                "linger.ms": 1,
-                "compression.type": "lz4",
-                "message.max.bytes": 9_000_000,
-                "queue.buffering.max.kbytes": 262_144,
-                "queue.buffering.max.messages": queue_records,
-                "partitioner": "murmur2_random",
-            }
-        )
+        self._config: dict[str, Any] = {
+            **client,
+            "enable.idempotence": True,
+            "message.timeout.ms": 0,
+            "linger.ms": 1,
+            "compression.type": "lz4",
+            "message.max.bytes": 9_000_000,
+            "queue.buffering.max.kbytes": 262_144,
+            "queue.buffering.max.messages": queue_records,
+            "partitioner": "murmur2_random",
+        }
+        self._producer = Producer(self._config)
         self._prefix = prefix
         self._failure: KafkaError | None = None
-        # Dead letters wait here, for in a delivery callback nobody would make room in a full queue.
-        self._letters: deque[tuple[Outgoing, Settled]] = deque()
-        self._letters_open = 0
+        self._refused: deque[tuple[Outgoing, Settled]] = deque()
+        self._refused_open = 0
         self._stop = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="publisher", daemon=True)
         self._poller.start()
@@ -141,9 +140,9 @@ class Publisher:
             log.warning("ended without an answer from the broker", records=left)
 
     def _drain(self, timeout_s: float) -> int:
-        # The poller alone serves the callbacks, and counts a letter before its record leaves the producer.
+        # The poller alone serves the callbacks, and counts a refused record before it leaves the producer.
         deadline = time.monotonic() + timeout_s
-        while (left := len(self._producer) + self._letters_open) and time.monotonic() < deadline:
+        while (left := len(self._producer) + self._refused_open) and time.monotonic() < deadline:
             time.sleep(FLUSH_POLL_S)
         return left
 
@@ -176,17 +175,36 @@ class Publisher:
     def _delivered(
         self, spec: AnySpec, time_ms: int, settled: Settled, error: KafkaError | None, message: Message
     ) -> None:
-        if error is None or error.code() not in RECORD_IS_WRONG or spec is DEAD_LETTERS:
+        if error is None or error.code() not in RECORD_IS_WRONG:
             settled(error)
-            return
+        else:
+            self._refused_open += 1
+            outgoing = Outgoing(spec, message.key() or b"", message.value() or b"", time_ms)
+            self._refused.append((outgoing, settled))
 
-        def closed(error: KafkaError | None) -> None:
-            self._letters_open -= 1
-            settled(error)
+    def _retry(self, outgoing: Outgoing, settled: Settled) -> None:
+        """Send by itself what was refused with its whole batch; refused again, it is a dead letter."""
+        error = self._send_alone(outgoing)
+        if error is not None and error.code() in RECORD_IS_WRONG and outgoing.spec is not DEAD_LETTERS:
+            error = self._send_alone(_letter(outgoing, f"the broker refused it: {error.str()}"))
+        self._refused_open -= 1
+        settled(error)
 
-        self._letters_open += 1
-        refused = Outgoing(spec, message.key() or b"", message.value() or b"", time_ms)
-        self._letters.append((_letter(refused, f"the broker refused it: {error.str()}"), closed))
+    def _send_alone(self, outgoing: Outgoing) -> KafkaError | None:
+        answers: list[KafkaError | None] = []
+        self._alone.produce(
+            outgoing.spec.full_name(self._prefix),
+            key=outgoing.key,
+            value=outgoing.value,
+            on_delivery=lambda error, _: answers.append(error),
+        )
+        while not answers and not self._stop.is_set():
+            self._alone.poll(POLL_S)
+        return answers[0] if answers else KafkaError(KafkaError._PURGE_QUEUE)
+
+    @cached_property
+    def _alone(self) -> Producer:
+        return Producer(self._config | {"batch.num.messages": 1})
 
     def _note(self, error: KafkaError | None) -> None:
         if error is not None:
@@ -196,8 +214,8 @@ class Publisher:
     def _poll(self) -> None:
         while not self._stop.is_set():
             self._producer.poll(POLL_S)
-            while self._letters and self._offer(*self._letters[0]):
-                self._letters.popleft()
+            while self._refused:
+                self._retry(*self._refused.popleft())
 
 
 def encoded(emission: Emission) -> Outgoing:
@@ -210,19 +228,20 @@ def _letter(outgoing: Outgoing, reason: str) -> Outgoing:
     spec, key, value, time_ms = outgoing
     log.error("record cannot be published", topic=spec.name, reason=reason, bytes=len(value))
     metrics.UNPUBLISHABLE.labels(spec.name).inc()
-    letter = DeadLetter(
-        id=derive_id("unpublished", spec.name, key, value),
-        time_ms=time_ms,
+    letter = dead_letter(
+        agent=AGENT,
         topic=spec.name,
         partition=0,  # it has no place, for it never stood in its topic
         offset=0,
-        reason=f"could not be published: {reason}",
-        agent=AGENT,
+        time_ms=time_ms,
         key=key,
-        value=value[:MAX_KEPT_BYTES],
-        value_bytes=len(value),
+        value=value,
+        reason=f"could not be published: {reason}",
     )
-    return encoded(Emission(DEAD_LETTERS, letter))
+    # Without a place it has an id of its own, and cannot be driven back: its cause can.
+    letter_id = derive_id("unpublished", spec.name, key, value)
+    record = msgspec.structs.replace(letter.record, id=letter_id, value_bytes=len(value))
+    return encoded(Emission(DEAD_LETTERS, record))
 
 
 def _settle_soon(
