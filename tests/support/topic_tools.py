@@ -20,7 +20,11 @@ class TopicTools:
     """The topics of one test, under its prefix."""
 
     def __init__(self, brokers: str, prefix: str) -> None:
-        self.client: dict[str, Any] = {"bootstrap.servers": brokers, "log_level": 0}
+        self.client: dict[str, Any] = {
+            "bootstrap.servers": brokers,
+            "log_level": 0,
+            "reconnect.backoff.max.ms": 500,
+        }
         self.prefix = prefix
 
     def create(self, *specs: AnySpec) -> None:

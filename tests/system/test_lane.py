@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import subprocess
 import sys
@@ -252,33 +251,6 @@ async def test_offsets_that_hold_no_record_do_not_keep_a_partition_busy(topics: 
 
     assert lane.lag_records == 0
     assert len(told(topics)) == 1
-
-
-async def test_a_broker_that_was_away_costs_nothing_and_makes_nobody_idle(
-    fault_kafka: Any, topic_prefix: str
-) -> None:
-    topics = TopicTools(fault_kafka.brokers, topic_prefix)
-    topics.create(NUMBERS, TOTALS, DEAD_LETTERS, LANE_STATE)
-    sent = numbers(1_000)
-    made: list[Sums] = []
-    lane = sums_lane(topics.client, topics.prefix, made, idle_after_s=3.0)
-    proofs: list[int | None] = []
-    ask = lane._end_offset
-    lane._end_offset = lambda partition: proofs.append(ask(partition)) or proofs[-1]  # type: ignore[method-assign]
-
-    async with running(lane):
-        topics.send(NUMBERS, sent[:600])
-        await eventually_async(lambda: len(told(topics)) == 600, "the first totals")
-        await asyncio.to_thread(fault_kafka.kill)
-        await eventually_async(lambda: proofs[-2:] == [None, None], "silence that proves nothing")
-        assert sum(processor.idle_calls for processor in made) == 0
-        await asyncio.to_thread(fault_kafka.start)
-        topics.send(NUMBERS, sent[600:])
-        await eventually_async(lambda: len(told(topics)) == 1_000, "all totals")
-        await eventually_async(lambda: len(idles(topics)) == PARTITIONS, "idleness of each partition")
-
-    assert told(topics) == running_sums(sent)
-    assert [len(told(topics)), len(totals(topics))] == [1_000, 1_000]
 
 
 async def test_a_checkpoint_that_fails_leaves_the_old_one_in_force(
