@@ -28,6 +28,7 @@ class DemoSettings(Section):
     node_headroom: PositiveFloat
     first_share: Share
     lease_s: PositiveFloat
+    renew_before_s: PositiveFloat
     ready_timeout_s: PositiveFloat
     quiet_s: PositiveFloat
     settle_s: PositiveFloat

@@ -114,22 +114,28 @@ def _figure(label: str, value: str, style: str = "") -> Text:
 def _channels(frame: Frame) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 2))
     for column in ("channel", "recording", "now", "people said", "Playhead says", "loop"):
-        table.add_column(column, no_wrap=True)
+        # Causes may be long: the others keep their width.
+        table.add_column(column, no_wrap=True, min_width=None if "sa" in column else len("recovered"))
     for channel in frame.channels:
         loops = [loop for loop in frame.loops if loop.title == channel.title]
-        loop = max(loops, key=lambda each: each.newest.opened_ms, default=None)
+        loop = max(loops, key=_weight, default=None)
         label = " or ".join(map(cell_key, channel.incident.causes))
         told = frame.event_ms >= channel.labelled_ms
         phase = loop.phase if loop is not None else ""
         table.add_row(
             channel.title,
-            channel.incident.file.removesuffix(".csv")[:26],
+            channel.incident.file.removesuffix(".csv"),
             stage(channel, frame.event_ms),
             Text(label) if told else Text("…", "dim"),
             cell_key(loop.newest.cause) if loop is not None and loop.newest.cause else "",
             Text(phase, PHASE_STYLES.get(phase, "")),
         )
     return table
+
+
+def _weight(loop: Loop) -> tuple[bool, bool, float]:
+    """What makes an incident the one to show: that it is on, that something was done, how many it hit."""
+    return not loop.recovered, bool(loop.answers), loop.newest.impact_viewers
 
 
 def stage(channel: Channel, event_ms: int) -> Text:

@@ -40,7 +40,7 @@ def _events(result: Result) -> Table:
 def _verdicts(result: Result) -> Table:
     table = _table("Labelled incidents", "channel", "recording", "people said", "Playhead said")
     for column in ("detected", "cause right", "in first 5"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for verdict in result.verdicts:
         table.add_row(
             verdict.label.title,
@@ -82,7 +82,7 @@ def _steps(result: Result) -> Table:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     return table
 
 

@@ -51,7 +51,7 @@ READERS = {
 READ_WAIT_S = 0.05
 READ_MOST = 1_000
 RATE_EVERY_S = 0.5
-RATES = 40
+RATES = 24
 
 
 class StoppedError(PlayheadError):
@@ -308,6 +308,7 @@ class Run:
             "PLAYHEAD_BROKERS": self._services.brokers,
             "PLAYHEAD_REDIS_URL": self._services.redis_url or MEMORY_URL,
             "PLAYHEAD_PREFIX": self._settings.prefix,
+            "PLAYHEAD_POLICY__RENEW_BEFORE_S": str(self._demo.renew_before_s),
         }
 
     @contextmanager
