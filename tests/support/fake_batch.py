@@ -1,6 +1,6 @@
 """A batch in memory, for tests of lane processors: it keeps the promises of `agents.ports.Batch`.
 
-The shared checks in `test_batches.py` run against it and against the batch that real lanes hand over.
+The checks of `batch_checks.py` run against it and against the batch that real lanes hand over.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class FakeBatch:
         return len(self.values)
 
     def refuse(self, index: int, reason: str, packed_index: int | None = None) -> None:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"there is no record {index} among {len(self)}")
         self.refusals.append((index, reason, packed_index))
 
     def tally(self, *, processed: int, late: int = 0) -> None:
