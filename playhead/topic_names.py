@@ -16,6 +16,15 @@ class UnknownTopicError(PlayheadError):
     exit_code = 2
 
 
+def complete(incomplete: str) -> list[str]:
+    """Return the names of topics that begin with `incomplete`, for completion in a shell.
+
+    >>> complete("inci")
+    ['incidents']
+    """
+    return [spec.name for spec in ALL if not spec.internal and spec.name.startswith(incomplete)]
+
+
 def spec_named(name: str, prefix: str = "", among: Iterable[AnySpec] = ALL) -> AnySpec:
     """Return the contract named `name`, with or without the run's `prefix`.
 

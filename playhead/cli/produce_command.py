@@ -22,12 +22,15 @@ from playhead.log_reader import spans_of
 from playhead.packing import MAX_EVENTS, Packer
 from playhead.produce import TOLD_REFUSALS, Production, Tally
 from playhead.refusals import Refusal
-from playhead.topic_names import spec_named
+from playhead.topic_names import complete, spec_named
 from topics import ALL, PlayheadError
 
 PUBLIC = tuple(spec for spec in ALL if not spec.internal)
 
-Topic = Annotated[str, typer.Argument(help="Name of the topic, such as telemetry.", show_default=False)]
+Topic = Annotated[
+    str,
+    typer.Argument(help="Name of the topic, such as telemetry.", show_default=False, autocompletion=complete),
+]
 File = Annotated[str, typer.Argument(help="File of JSON lines, plain, gzip or zstd; - is standard input.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad line.")]
 Pack = Annotated[

@@ -25,12 +25,15 @@ from playhead.recording.record import INPUTS, record
 from playhead.recording.writer import RecordingWriter
 from playhead.render.words import figure
 from playhead.tail import Tail
-from playhead.topic_names import spec_named
+from playhead.topic_names import complete, spec_named
 from playhead.when import now_ms, parse_moment
 from topics import ALL, AnySpec, PlayheadError
 
 Folder = Annotated[Path, typer.Argument(help="Folder of the recording.", show_default=False)]
-SomeTopics = Annotated[list[str] | None, typer.Argument(help="Names of topics.", show_default="all inputs")]
+SomeTopics = Annotated[
+    list[str] | None,
+    typer.Argument(help="Names of topics.", show_default="all inputs", autocompletion=complete),
+]
 TakenFrom = Annotated[
     str | None,
     typer.Option(

@@ -24,13 +24,14 @@ from playhead.recording.reader import Recording, Run
 from playhead.recording.replay import Played, Replay, Target
 from playhead.recording.shift import Shift
 from playhead.render.words import duration, figure
-from playhead.topic_names import spec_named
+from playhead.topic_names import complete, spec_named
 from playhead.topics_admin import TopicsAdmin, Wanted
 from playhead.when import iso, now_ms, parse_moment
 from topics import BY_NAME
 
 RecordedTopics = Annotated[
-    list[str] | None, typer.Argument(help="Names of topics.", show_default="all that were recorded")
+    list[str] | None,
+    typer.Argument(help="Names of topics.", show_default="all that were recorded", autocompletion=complete),
 ]
 Speed = Annotated[str, typer.Option(help="Seconds of event time played in a second, or max.")]
 TargetPrefix = Annotated[

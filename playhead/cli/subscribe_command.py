@@ -21,13 +21,16 @@ from playhead.cli.produce_command import Prefix, tell
 from playhead.render import render
 from playhead.subscribe import Seen, subscribe
 from playhead.tail import Start, Tail
-from playhead.topic_names import spec_named
+from playhead.topic_names import complete, spec_named
 from playhead.when import now_ms, parse_moment
 from playhead.where import Condition, check, parse
 from topics import AnySpec
 
 Topics = Annotated[
-    list[str], typer.Argument(help="Names of topics, such as incidents commands.", show_default=False)
+    list[str],
+    typer.Argument(
+        help="Names of topics, such as incidents commands.", show_default=False, autocompletion=complete
+    ),
 ]
 From = Annotated[
     str | None,

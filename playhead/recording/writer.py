@@ -173,18 +173,19 @@ class _TopicWriter:
         directory = self._folder / self._topic
         path = directory / f"{len(self._parts):05}{PART_SUFFIX}"
         unfinished = path.with_name(path.name + PARTIAL_SUFFIX)
+        tables = [self._rows(partition, self._gathered[partition]) for partition in sorted(self._gathered)]
         try:
             directory.mkdir(exist_ok=True)
             with pq.ParquetWriter(unfinished, SCHEMA, compression="zstd", write_page_checksum=True) as writer:
-                for partition in sorted(self._gathered):
-                    rows = self._rows(partition, self._gathered[partition])
+                for rows in tables:
                     writer.write_table(rows, row_group_size=ROW_GROUP_RECORDS)
-                    self.summary.add(rows)
             _sync(unfinished)
             unfinished.rename(path)
             self._parts.append(describe_part(self._folder, path, self.gathered))
         except OSError as error:
             raise RecordingError(f"{path} cannot be written: {error.strerror or error}") from error
+        for rows in tables:
+            self.summary.add(rows)
         self._gathered = {}
         self.gathered = self.gathered_bytes = 0
 

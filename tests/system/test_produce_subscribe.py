@@ -243,6 +243,59 @@ def events(topics: TopicTools) -> int:
     )
 
 
+def feed(process: PlayheadProcess, numbers: range) -> None:
+    process.feed(b"".join(TELEMETRY.encode(sample(number)) + b"\n" for number in numbers))
+
+
+def test_a_broker_that_was_away_gets_every_line_once(
+    fault_kafka: Broker, topic_prefix: str, tmp_path: Path
+) -> None:
+    topics = TopicTools(fault_kafka.brokers, topic_prefix)
+    topics.create(TELEMETRY)
+    environment = {"PLAYHEAD_BROKERS": fault_kafka.brokers, "PLAYHEAD_PREFIX": topic_prefix}
+    command = ("produce", "telemetry", "--json")
+    with PlayheadProcess(*command, environment=environment, folder=tmp_path) as process:
+        feed(process, range(100))
+        wait_for_events(topics, 100)
+        fault_kafka.stop()
+        feed(process, range(100, 200))
+        fault_kafka.start()
+        feed(process, range(200, 300))
+        process.feed(b"", end=True)
+
+        assert process.wait() == 0
+
+    told = json.loads(process.output)
+    assert (told["sent"], told["failed"]) == (300, 0)
+    values = Counter(TELEMETRY.decode(message.value()).value for message in topics.messages(TELEMETRY))
+    assert values == Counter(map(float, range(300)))
+
+
+def test_what_no_broker_takes_in_time_is_counted(
+    fault_kafka: Broker, topic_prefix: str, tmp_path: Path
+) -> None:
+    topics = TopicTools(fault_kafka.brokers, topic_prefix)
+    topics.create(TELEMETRY)
+    environment = {
+        "PLAYHEAD_BROKERS": fault_kafka.brokers,
+        "PLAYHEAD_PREFIX": topic_prefix,
+        "PLAYHEAD_KAFKA__DELIVERY_TIMEOUT_S": "3",
+    }
+    command = ("produce", "telemetry", "--json")
+    with PlayheadProcess(*command, environment=environment, folder=tmp_path) as process:
+        feed(process, range(100))
+        wait_for_events(topics, 100)
+        fault_kafka.stop()
+        feed(process, range(100, 140))
+        process.feed(b"", end=True)
+
+        assert process.wait() == 1
+
+    told = json.loads(process.output)
+    assert (told["sent"], told["failed"]) == (140, 40)
+    assert "Kafka does not answer" in process.error
+
+
 def test_a_compressed_pipe_is_read_as_a_file_is(
     environment: dict[str, str], topics: TopicTools, tmp_path: Path
 ) -> None:
