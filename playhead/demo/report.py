@@ -10,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from playhead.demo.score import Count, Latency, Result
+from playhead.render.words import figure
+from topics.experiments import ExperimentResult, VariantResult
 from topics.fields import cell_key
 
 
@@ -67,6 +69,8 @@ def _figures(result: Result) -> Table:
         ("alert to steering", _latency(result.alert_to_steering)),
         ("events a second", f"{result.rate_per_s:,.0f} for {result.feed_s:.1f} s"),
         ("beats", ", ".join(f"{count:,} {origin}" for origin, count in result.beats.items())),
+        ("viewers' lists made", f"{result.lists:,}"),
+        *((f"experiment, {each.metric} a viewer", _experiment(each)) for each in result.experiment),
     ):
         table.add_row(name, value)
     return table
@@ -88,6 +92,18 @@ def _table(title: str, *columns: str) -> Table:
 
 def _yes(value: bool) -> Text:
     return Text("yes", "green") if value else Text("no", "bold red")
+
+
+def _experiment(result: ExperimentResult) -> str:
+    return "; ".join(_variant(each) for each in result.variants)
+
+
+def _variant(variant: VariantResult) -> str:
+    told = f"{variant.variant} {figure(variant.mean)} of {variant.count}"
+    low, high = variant.lift_low, variant.lift_high
+    if low is None or high is None:
+        return told
+    return f"{told}, lift from {figure(low)} to {figure(high)}"
 
 
 def _latency(latency: Latency) -> str:

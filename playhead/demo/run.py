@@ -48,6 +48,12 @@ READERS = {
 }
 """The agent whose counts tell what became of a topic's events."""
 
+ABOUT = (
+    "Recordings are replayed as they are, but for viewers whose players obey the steering. After its "
+    "recording a channel goes on in simulation, drawn from its own minutes. Nodes, segments and actions are "
+    "made up."
+)
+
 READ_WAIT_S = 0.05
 READ_MOST = 1_000
 RATE_EVERY_S = 0.5
@@ -193,6 +199,7 @@ class Run:
             NotFedError: the broker did not take all that was fed.
         """
         prefix = self._settings.prefix
+        screen.say(ABOUT)
         with self._topics(keep=keep):
             sender = BulkSender(producer_config(self._settings), screen.say, linger_ms=5)
             for emission in reference_data(self.span, self._demo):
@@ -201,7 +208,7 @@ class Run:
             sender.flush()
             log = self._folder / f"{prefix}worker.log"
             screen.say(f"topics {prefix}* are made; starting a worker with all agents, log {log}")
-            with WorkerProcess(log, self._environment()) as worker:
+            with WorkerProcess(log, self.worker_settings()) as worker:
                 worker.wait_until_ready(self._demo.ready_timeout_s, self._stopped)
                 return self._follow(screen, sender, worker)
 
@@ -303,7 +310,8 @@ class Run:
             feeder.took_s,
         )
 
-    def _environment(self) -> dict[str, str]:
+    def worker_settings(self) -> dict[str, str]:
+        """Return the settings of the worker that differ from those around it."""
         return {
             "PLAYHEAD_BROKERS": self._services.brokers,
             "PLAYHEAD_REDIS_URL": self._services.redis_url or MEMORY_URL,

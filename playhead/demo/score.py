@@ -16,8 +16,10 @@ from playhead.demo.data import Series
 from playhead.demo.feed import Span
 from playhead.demo.story import Loop, Story, Told
 from playhead.demo.viewers import MINUTE_MS
+from topics import RECOMMENDATIONS
 from topics.anomalies import Phase
 from topics.commands import Command
+from topics.experiments import ExperimentResult
 from topics.fields import Cell, cell_key
 from topics.incidents import Incident, IncidentState
 from topics.telemetry import series_key
@@ -100,6 +102,10 @@ class Result(msgspec.Struct, frozen=True):
     """Those in which an episode began."""
     series_elsewhere: int
     """Episodes that began outside of all labelled windows."""
+    lists: int
+    """Times a viewer's list of titles was made."""
+    experiment: list[ExperimentResult]
+    """How the experiment stands at the end, by metric."""
     steps: list[Step]
 
     @property
@@ -145,6 +151,8 @@ def score(
         series_windows=sum(len(each.windows) for each in series),
         series_found=found,
         series_elsewhere=elsewhere,
+        lists=story.told[RECOMMENDATIONS.name],
+        experiment=list(story.results.values()),
         steps=steps(story, counts),
     )
 

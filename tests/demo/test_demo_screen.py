@@ -19,6 +19,7 @@ from playhead.demo.story import Loop, Told
 from playhead.demo.viewers import MINUTE_MS, Answers
 from topics import INCIDENTS, STEERING
 from topics.anomalies import AnomalyKind, Severity
+from topics.experiments import ExperimentResult, VariantResult
 from topics.incidents import Incident as IncidentRecord
 from topics.incidents import IncidentState
 from topics.steering import SteeringAnswer
@@ -73,6 +74,18 @@ def frame(elapsed_s: float, *loops: Loop, minute: float = 4.5) -> Frame:
 LINE = Line(SPAN.start_ms + 65_000, "INCIDENT", "cdn=5: 9 % of viewers stall [bold]")
 
 
+EXPERIMENT = ExperimentResult(
+    time_ms=1,
+    experiment="e",
+    metric="plays",
+    confidence=0.95,
+    variants=[
+        VariantResult(variant="a", count=70, mean=1.5, variance=1.0),
+        VariantResult(variant="b", count=80, mean=2.5, variance=1.0, lift=1.0, lift_low=0.25, lift_high=1.75),
+    ],
+)
+
+
 def result(*, closed: bool = True) -> Result:
     label = Label("channel-01", "one.csv", SPAN.start_ms, [{"cdn": "5"}])
     return Result(
@@ -86,6 +99,8 @@ def result(*, closed: bool = True) -> Result:
         series_windows=5,
         series_found=3,
         series_elsewhere=1,
+        lists=42,
+        experiment=[EXPERIMENT],
         steps=[Step("incident with a named cause", True, "x"), Step("undo", closed, "y")],
     )
 
@@ -126,6 +141,8 @@ def test_the_table_at_the_end_has_every_figure() -> None:
         "3 of 5",
         "900 recorded, 60 obeyed, 40 simulated",
         "cdn=3",
+        "42",
+        "a 1.5 of 70; b 2.5 of 80, lift from 0.25 to 1.75",
         "undo",
     ):
         assert expected in text

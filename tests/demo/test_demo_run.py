@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from config import load
+from playhead.demo.data import Incident, Row
+from playhead.demo.run import Gauge, Recordings, Run
+from playhead.engine.broker import Service, Services
+
+SETTINGS = load({"PLAYHEAD_PREFIX": "demo-1."}).settings
+PLAYED = Incident("one.csv", [[Row({"cdn": "5"}, 1_000, 1)]] * 6, 3, [{"cdn": "5"}])
+KAFKA = Service("Kafka", "local", "127.0.0.1:9", was_running=False, log=None)
+REDIS = Service("Redis", "local", "redis://127.0.0.1:8/0", was_running=False, log=None)
+
+
+def run(redis: Service | None = REDIS, max_beats_per_s: float = 1e9) -> Run:
+    demo = SETTINGS.demo.model_copy(update={"max_beats_per_s": max_beats_per_s})
+    settings = SETTINGS.model_copy(update={"demo": demo})
+    return Run(settings, Recordings([PLAYED], []), Services(KAFKA, redis, ()), Path("unused"))
+
+
+def test_the_worker_is_pointed_at_the_services_and_topics_of_the_run() -> None:
+    told = run().worker_settings()
+
+    assert told["PLAYHEAD_BROKERS"] == "127.0.0.1:9"
+    assert told["PLAYHEAD_REDIS_URL"] == "redis://127.0.0.1:8/0"
+    assert told["PLAYHEAD_PREFIX"] == "demo-1."
+
+
+def test_without_a_redis_the_worker_keeps_its_cache_inside() -> None:
+    assert run(redis=None).worker_settings()["PLAYHEAD_REDIS_URL"] == "memory://"
+
+
+def test_the_workers_settings_are_ones_that_there_are() -> None:
+    assert load(run().worker_settings()).settings.prefix == "demo-1."
+
+
+def test_more_beats_than_may_be_fed_a_second_take_longer() -> None:
+    assert run().feed_s == SETTINGS.demo.feed_s
+    beats = sum(minute.viewers for minute in run().channels[0].minutes)
+
+    assert run(max_beats_per_s=10).feed_s == pytest.approx(beats / 10)
+
+
+def test_labels_stand_on_the_event_clock() -> None:
+    one = run()
+
+    assert one.labels[0].minute_ms == one.span.start_ms + 3 * 60_000
+
+
+def test_the_gauge_is_quiet_only_after_the_feeding() -> None:
+    gauge = Gauge()
+
+    assert gauge.since_fed_s() == 0.0
+    assert gauge.quiet_s < 1.0
