@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +56,7 @@ ABOUT = (
 
 READ_WAIT_S = 0.05
 READ_MOST = 1_000
-RATE_EVERY_S = 0.5
+RATE_EVERY_S = COUNT_EVERY_S = 0.5
 RATES = 24
 
 
@@ -111,14 +111,14 @@ def beats_by_minute(channels: Sequence[Channel], span: Span) -> list[int]:
 
 
 class Gauge:
-    """Tells how fast events go in, and for how long nothing was told."""
+    """Tells how fast events go in, for how long nothing was told, and whether the counting goes on."""
 
     def __init__(self) -> None:
         self.rates: deque[float] = deque(maxlen=RATES)
         """Events a second, one for each `RATE_EVERY_S`."""
-        self._began_s = self._told_s = self._seen_s = time.monotonic()
-        self._fed_s: float | None = None
+        self._began_s = self._told_s = self._seen_s = self._counted_s = self._moved_s = time.monotonic()
         self._seen = 0
+        self._left: int | None = None
 
     @property
     def elapsed_s(self) -> float:
@@ -127,15 +127,13 @@ class Gauge:
 
     @property
     def quiet_s(self) -> float:
-        """Time since something was told or fed."""
+        """Time since something was told."""
         return time.monotonic() - self._told_s
 
-    def since_fed_s(self) -> float:
-        """Return the time since this was asked first, when all was fed."""
-        now_s = time.monotonic()
-        if self._fed_s is None:
-            self._fed_s = self._told_s = now_s
-        return now_s - self._fed_s
+    @property
+    def stuck_s(self) -> float:
+        """Time since what is left became another."""
+        return time.monotonic() - self._moved_s
 
     def told(self) -> None:
         """Take note that something was told."""
@@ -148,6 +146,16 @@ class Gauge:
             self.rates.append((events - self._seen) / passed_s)
             self._seen_s += passed_s
             self._seen = events
+
+    def left(self, count: Callable[[], int]) -> int:
+        """Return how many events are left to be processed, as counted a moment ago."""
+        now_s = time.monotonic()
+        if self._left is None or now_s - self._counted_s >= COUNT_EVERY_S:
+            left = count()
+            self._counted_s = now_s
+            if left != self._left:
+                self._left, self._moved_s = left, now_s
+        return self._left if self._left is not None else 0
 
 
 class Run:
@@ -229,8 +237,10 @@ class Run:
                         self._take(told, screen)
                         gauge.told()
                     screen.show(self._frame(feeder, gauge))
-                    if feeding.done() and self._is_over(feeding, gauge, feeder, worker):
-                        return self._result(feeder, sender, worker)
+                    if feeding.done():
+                        feeding.result()
+                        if self._is_over(gauge, feeder, worker):
+                            return self._result(feeder, sender, worker)
             finally:
                 ending.set()
         raise StoppedError("stopped before the end")
@@ -274,14 +284,12 @@ class Run:
             loops=self._story.loops(),
         )
 
-    def _is_over(self, feeding: Future[None], gauge: Gauge, feeder: Feeder, worker: WorkerProcess) -> bool:
-        """Whether all that was fed is counted and nothing more is told, or has had its time."""
-        feeding.result()
-        if gauge.since_fed_s() > self._demo.settle_s:
+    def _is_over(self, gauge: Gauge, feeder: Feeder, worker: WorkerProcess) -> bool:
+        """Whether all that was fed is processed and nothing more is told; or nothing moves any more."""
+        left = gauge.left(lambda: sum(count.lost for count in self._counts(feeder, worker).values()))
+        if gauge.stuck_s > self._demo.settle_s:
             return True
-        if gauge.quiet_s < self._demo.quiet_s:
-            return False
-        return not any(count.lost for count in self._counts(feeder, worker).values())
+        return not left and min(gauge.quiet_s, gauge.stuck_s) >= self._demo.quiet_s
 
     def _counts(self, feeder: Feeder, worker: WorkerProcess) -> dict[str, Count]:
         records = worker.records()

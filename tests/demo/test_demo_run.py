@@ -50,8 +50,13 @@ def test_labels_stand_on_the_event_clock() -> None:
     assert one.labels[0].minute_ms == one.span.start_ms + 3 * 60_000
 
 
-def test_the_gauge_is_quiet_only_after_the_feeding() -> None:
+def test_the_gauge_counts_what_is_left_now_and_then_only() -> None:
     gauge = Gauge()
+    counted: list[int] = []
 
-    assert gauge.since_fed_s() == 0.0
-    assert gauge.quiet_s < 1.0
+    def count() -> int:
+        counted.append(1)
+        return 7
+
+    assert [gauge.left(count) for _ in range(100)] == [7] * 100
+    assert len(counted) < 100
