@@ -69,7 +69,7 @@ class Clock:
 async def lane(settings: Settings, clock: Clock) -> None:
     """Playhead's own agent."""
     client = client_config(settings)
-    app = PlayheadApp("telemetry", settings, client, MemoryCache())
+    app = PlayheadApp("telemetry", settings, client, MemoryCache(capacity=1))
     publisher = Publisher(client, settings.prefix)
     telemetry.attach(app, settings, publisher)
     await app.start()

@@ -152,7 +152,8 @@ class _Topics:
 
     def __exit__(self, *_: object) -> None:
         names = [topic.name for topic in self._topics]
-        for future in AdminClient(client_config(self._settings)).delete_topics(names).values():
+        admin = AdminClient(client_config(self._settings))
+        for future in admin.delete_topics(names).values():
             future.result(ADMIN_TIMEOUT_S)
 
 
