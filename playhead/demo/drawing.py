@@ -133,9 +133,9 @@ def _channels(frame: Frame) -> Table:
     return table
 
 
-def _weight(loop: Loop) -> tuple[bool, bool, float]:
-    """What makes an incident the one to show: that it is on, that something was done, how many it hit."""
-    return not loop.recovered, bool(loop.answers), loop.newest.impact_viewers
+def _weight(loop: Loop) -> tuple[bool, bool, bool, float]:
+    """What makes an incident the one to show: that viewers are or were moved, that it is on, its size."""
+    return loop.phase == "steered", bool(loop.answers), not loop.recovered, loop.newest.impact_viewers
 
 
 def stage(channel: Channel, event_ms: int) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Protocol
 
@@ -167,4 +168,6 @@ class Photographed:
         self._next_s = frame.elapsed_s + 1
         console = Console(record=True, width=PHOTOGRAPH_WIDTH, file=io.StringIO(), force_terminal=True)
         console.print(self._drawing.draw(frame))
-        console.save_svg(str(self._path), title="playhead demo")
+        svg = console.export_svg(title="playhead demo")
+        # Without the fonts that Rich would have fetched from the web: any monospaced one will do.
+        self._path.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")

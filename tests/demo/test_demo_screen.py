@@ -209,3 +209,5 @@ def test_the_photograph_is_of_the_moment_with_most_under_steering(tmp_path: Path
     assert "<svg" in picture
     assert "04:15" in picture
     assert "05:00" not in picture
+    assert "url(http" not in picture.replace('"', "")
+    assert "@font-face" not in picture
