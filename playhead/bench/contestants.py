@@ -172,7 +172,9 @@ def _print(value: dict[str, Any]) -> None:
 
 
 async def _main(name: str, expected: int) -> None:
-    await CONTESTANTS[name](load(os.environ).settings, Clock(expected))
+    settings = load(os.environ).settings
+    configure(settings.log)
+    await CONTESTANTS[name](settings, Clock(expected))
 
 
 if __name__ == "__main__":
