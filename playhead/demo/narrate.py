@@ -97,6 +97,8 @@ def _command(command: Command) -> str:
     if command.kind is CommandKind.RESUME:
         return f"{mode}resume {command.target}: {_first_clause(command.reason)}"
     lease = words.lasting(command.expires_ms - command.time_ms)
+    if command.renews:
+        return f"{mode}{words.percent(command.share)} of {command.target}: the lease goes on for {lease}"
     whom = f"{words.percent(command.share)} " if command.kind in MOVES else ""
     return f"{mode}{whom}for {lease}: {command.reason}"
 

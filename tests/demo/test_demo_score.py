@@ -342,6 +342,8 @@ def test_each_step_has_its_word() -> None:
     )
     assert said(ANOMALIES, anomaly(1))[0] == "anomaly"
     assert said(COMMANDS, steer()) == ("command", "30 % for 5 min: steer them away: 9 % stall")
+    renewal = steer(renews="c0", reason="it goes on")
+    assert said(COMMANDS, renewal)[1] == "30 % of title=channel-01: the lease goes on for 5 min"
     assert said(STEERING, answer()) == ("STEERING", "30 % of title=channel-01 are told: CDN 3 > 7")
     assert said(STEERING, undone()) == ("UNDONE", "title=channel-01 is served as before: it is over")
     assert said(SELECTION, SWITCH) == ("INGEST", "live is served from backup from segment 7")
