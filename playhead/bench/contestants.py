@@ -28,6 +28,7 @@ from models.anomaly.build import bank_figures, watched_metrics
 from playhead.app import PlayheadApp
 from playhead.brokers import client_config
 from playhead.cache import MemoryCache
+from playhead.logs import configure
 from playhead.publisher import Publisher, encoded
 from topics import ANOMALIES, TELEMETRY
 from topics.anomalies import Anomaly, AnomalyKind, Severity
