@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import islice
 from typing import Any, NamedTuple, Self
 
 import msgspec
@@ -176,7 +177,11 @@ def _live(settings: Settings, name: str, rate: float, seconds: float, report: Re
     with _Topics(settings, prefix) as live, _Contestant(live, name, count) as contestant:
         report(f"{name}: {rate:,.0f} events/s for {seconds:.0f} s")
         client = client_config(live)
-        send(client, prefix, samples(count, LATENCY_SERIES, LATENCY_ANOMALY_EVERY, seed=2), rate=rate)
+        stream = samples(count, LATENCY_SERIES, LATENCY_ANOMALY_EVERY, seed=2)
+        # One sample first, so that what is measured is not the time it takes to join the group.
+        send(client, prefix, islice(stream, 1))
+        contestant.wait_for("first")
+        send(client, prefix, stream, rate=rate)
         contestant.wait_for("last")
         time.sleep(SETTLE_S)
         latencies_ms = []
