@@ -87,6 +87,9 @@ def demo(
         if down:
             broker.down(options())
     screen.finish(result)
+    if keep:
+        read = f"playhead subscribe incidents commands steering --prefix {settings.prefix} --no-follow"
+        screen.say(f"the topics stay; to read them: {read}")
     missing = [step.name for step in result.steps if not step.seen]
     if missing:
         raise fail(f"the loop was not closed; not seen: {', '.join(missing)}")
