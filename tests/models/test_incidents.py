@@ -8,7 +8,7 @@ from itertools import pairwise
 import hypothesis.strategies as st
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from config import load
@@ -18,6 +18,7 @@ from topics.incidents import Incident, IncidentState
 
 SETTINGS = load({}).settings.incidents
 MINUTE_MS = 60_000
+few = settings(max_examples=60, deadline=None, derandomize=True)
 REOPEN_MS = int(SETTINGS.reopen_within_s * 1_000)
 
 
@@ -262,6 +263,7 @@ def standing(told: Told) -> tuple[object, ...]:
     )
 
 
+@few
 @given(st.data())
 def test_how_it_stands_does_not_depend_on_how_series_are_interleaved(data: st.DataObject) -> None:
     streams = [data.draw(episodes(series)) for series in ("a", "b", "c")]
@@ -270,6 +272,7 @@ def test_how_it_stands_does_not_depend_on_how_series_are_interleaved(data: st.Da
     assert standing(Told().after(*data.draw(interleavings(streams)))) == standing(Told().after(*in_order))
 
 
+@few
 @given(st.data())
 def test_records_told_again_change_nothing(data: st.DataObject) -> None:
     stream = data.draw(interleavings([data.draw(episodes(series)) for series in ("a", "b")]))
@@ -285,6 +288,7 @@ def test_records_told_again_change_nothing(data: st.DataObject) -> None:
     assert repeated.state == once.state
 
 
+@few
 @given(st.data())
 def test_in_whatever_order_records_come_the_newest_of_each_series_decides(data: st.DataObject) -> None:
     stream = [*data.draw(episodes("a")), *data.draw(episodes("b"))]
@@ -372,3 +376,4 @@ class IncidentLife(RuleBasedStateMachine):
 
 
 TestIncidentLife = IncidentLife.TestCase
+TestIncidentLife.settings = settings(few, stateful_step_count=40)

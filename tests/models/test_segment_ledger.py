@@ -9,7 +9,7 @@ from itertools import pairwise
 import hypothesis.strategies as st
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from config import load
@@ -20,6 +20,7 @@ from topics.ingest import Segment, SegmentStatus
 
 SETTINGS = load({}).settings.segments
 D_MS = 2_000
+few = settings(max_examples=40, deadline=None, derandomize=True)
 GOOD, MISSING, DEFECTIVE = SegmentStatus.PUBLISHED, SegmentStatus.MISSING, SegmentStatus.DEFECTIVE
 HEALTHY, DEGRADED, FAILED, RECOVERING = PipelineState
 ARROWS = {
@@ -269,6 +270,7 @@ REPORTS = st.dictionaries(
 )
 
 
+@few
 @given(REPORTS, st.data())
 def test_the_ledger_does_not_depend_on_the_order_of_reports(
     reports: dict[tuple[str, int], SegmentStatus], data: st.DataObject
@@ -283,6 +285,7 @@ def test_the_ledger_does_not_depend_on_the_order_of_reports(
     }
 
 
+@few
 @given(st.lists(st.sampled_from([GOOD, MISSING, DEFECTIVE]), max_size=60))
 def test_what_both_pipelines_suffer_is_never_one_pipelines_failure(statuses: list[SegmentStatus]) -> None:
     channel = Channel()
@@ -292,6 +295,7 @@ def test_what_both_pipelines_suffer_is_never_one_pipelines_failure(statuses: lis
     assert {series for series, _ in channel.steps} <= {"final/both"}
 
 
+@few
 @given(REPORTS)
 def test_whatever_happened_all_is_well_after_long_enough(
     reports: dict[tuple[str, int], SegmentStatus],
@@ -378,3 +382,4 @@ class LedgerLife(RuleBasedStateMachine):
 
 
 TestLedgerLife = LedgerLife.TestCase
+TestLedgerLife.settings = settings(few, stateful_step_count=25)

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import hypothesis.strategies as st
 import pytest
+from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from config import load
@@ -207,3 +208,4 @@ class StreamLife(RuleBasedStateMachine):
 
 
 TestStreamLife = StreamLife.TestCase
+TestStreamLife.settings = settings(deadline=None, derandomize=True)

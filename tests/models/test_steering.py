@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import hypothesis.strategies as st
 import msgspec
 import pytest
+from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from config import load
@@ -447,3 +448,4 @@ class AudienceLife(RuleBasedStateMachine):
 
 
 TestAudienceLife = AudienceLife.TestCase
+TestAudienceLife.settings = settings(deadline=None, derandomize=True)
