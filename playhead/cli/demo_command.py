@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -62,12 +63,13 @@ def demo(
 
     settings = _settings(largest=largest, seconds=seconds)
     found = read_incidents(incidents or INCIDENTS)
-    chosen = [each for each in found if each.most_viewers <= settings.demo.largest_minute][:first]
+    most = settings.demo.largest_minute
+    chosen = [each for each in found if each.most_viewers <= most][:first]
     recordings = Recordings(chosen, read_series(series or SERIES))
     if not chosen:
-        raise fail(f"none of the {len(found)} incidents has at most {settings.demo.largest_minute:,} viewers")
-    plain = PlainScreen(Console(width=int(os.environ.get("COLUMNS", WIDTH_OF_LOGS))))
-    screen: Screen = LiveScreen(people) if people.is_terminal else plain
+        raise fail(f"none of the {len(found)} incidents has at most {most:,} viewers in a minute")
+    width = shutil.get_terminal_size((WIDTH_OF_LOGS, 0)).columns
+    screen: Screen = LiveScreen(people) if people.is_terminal else PlainScreen(Console(width=width))
     if as_json:
         screen = JsonScreen()
     if screenshot is not None:

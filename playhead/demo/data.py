@@ -44,6 +44,12 @@ SERVICES = {
 }
 """Groups of the metric series, and the services they are told as; another group keeps its name."""
 
+METRICS = {
+    "ec2_request_latency_system_failure": "request_latency",
+    "cpu_utilization_asg_misconfiguration": "cpu_utilization",
+}
+"""Files whose names tell what went wrong, and what their metrics are told as; others keep their names."""
+
 
 class DemoDataError(PlayheadError):
     """A recording cannot be used: the text names the file, and where it can the line, field and value."""
@@ -171,8 +177,9 @@ def _read_one_series(folder: Path, name: str, windows: list[tuple[int, int]]) ->
     if not times_s:
         raise DemoDataError(f"{path}: has no rows")
     group, _, file = name.rpartition("/")
-    metric = file.removesuffix(".csv").lower()
-    return Series(name, SERVICES.get(group, group or "series"), metric, times_s, values, windows)
+    stem = file.removesuffix(".csv").lower()
+    service, metric = SERVICES.get(group, group or "series"), METRICS.get(stem, stem)
+    return Series(name, service, metric, times_s, values, windows)
 
 
 def _cell(row: dict[str, Any]) -> Cell:

@@ -217,7 +217,7 @@ def _loop_steps(loop: Loop) -> list[Step]:
     return [
         Step("incident with a named cause", bool(incident.cause), incident.subject),
         Step("command", move is not None, f"{move.kind.value} {move.target}" if move else "none followed"),
-        Step("steering changed", bool(loop.answers), f"{len(loop.answers)} times"),
+        Step("steering changed", bool(loop.answers), _times(len(loop.answers))),
         Step(
             "recovery",
             loop.recovered,
@@ -225,6 +225,10 @@ def _loop_steps(loop: Loop) -> list[Step]:
         ),
         Step("undo", loop.undo is not None, "served as before" if loop.undo else "still steered"),
     ]
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _progress(loop: Loop) -> tuple[int, float]:

@@ -102,6 +102,7 @@ def test_what_is_shipped_has_incidents_of_many_causes_and_series_of_every_real_g
     assert named == {"cdn", "bitrate_kbps", "p2p", "device", "isp"}
     assert len({each.service for each in series}) == len(series) == 5
     assert all(each.windows for each in series)
+    assert "known-cause/request_latency" in {f"{each.service}/{each.metric}" for each in series}
 
 
 def test_what_is_shipped_names_its_origin_and_is_small() -> None:

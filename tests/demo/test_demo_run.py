@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from command_line import CommandLine
 
 from config import load
 from playhead.demo.data import Incident, Row
@@ -60,3 +61,10 @@ def test_the_gauge_counts_what_is_left_now_and_then_only() -> None:
 
     assert [gauge.left(count) for _ in range(100)] == [7] * 100
     assert len(counted) < 100
+
+
+def test_where_no_incident_is_small_enough_the_demo_says_so_before_it_starts_anything() -> None:
+    told = CommandLine({})("demo", "--largest", "1")
+
+    assert told.exit_code == 1
+    assert "none of the 12 incidents has at most 1 viewers in a minute" in told.stderr
