@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from steady import steady
 
 from playhead.lines import BLOCK_BYTES, InputError, LineReader
 
@@ -25,7 +26,7 @@ def numbered(path: Path, limit: int = LIMIT) -> list[tuple[int, bytes]]:
         ]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@steady
 @given(st.lists(st.binary(max_size=30).filter(lambda line: not set(line) & set(b"\r\n")), max_size=20))
 def test_lines_come_numbered_and_without_their_ends(tmp_path: Path, lines: list[bytes]) -> None:
     path = tmp_path / "lines"

@@ -8,6 +8,7 @@ from aiokafka.partitioner import murmur2
 from hypothesis import given
 from hypothesis import strategies as st
 from record_strategies import records
+from steady import steady
 
 from playhead.packing import PACKED_HEADERS, PackedRecord, Packer, is_packed, partition_of, unpack
 from topics import PLAYBACK, TELEMETRY, VIEWING, ContractError
@@ -23,6 +24,7 @@ def pack(spec: Any, events: list[Any], per_record: int) -> list[PackedRecord]:
     return [record for record in full if record is not None] + list(packer.rest())
 
 
+@steady
 @given(st.lists(records(Beat), max_size=30), st.integers(1, 10))
 def test_beats_come_back_as_they_went_each_in_the_partition_of_its_key(beats: list[Beat], per: int) -> None:
     packed = pack(PLAYBACK, beats, per)
@@ -48,6 +50,7 @@ samples = st.builds(
 )
 
 
+@steady
 @given(st.lists(samples, max_size=40), st.integers(1, 15))
 def test_samples_come_back_with_series_time_and_value(given_samples: list[Sample], per: int) -> None:
     packed = pack(TELEMETRY, given_samples, per)
@@ -99,6 +102,7 @@ def test_only_topics_with_packed_records_are_packed() -> None:
         unpack(VIEWING, b"{}")
 
 
+@steady
 @given(st.binary())
 def test_what_is_no_packed_record_is_refused(value: bytes) -> None:
     for spec in (TELEMETRY, PLAYBACK):
@@ -114,6 +118,7 @@ def test_a_packed_record_is_told_by_its_header() -> None:
     assert not is_packed(None)
 
 
+@steady
 @given(st.binary(max_size=40), st.integers(1, 50))
 def test_keys_land_where_kafkas_own_partitioner_puts_them(key: bytes, partitions: int) -> None:
     assert partition_of(key, partitions) == (murmur2(key) & 0x7FFFFFFF) % partitions

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from steady import steady
 
 from playhead.refusals import SHOWN_CHARACTERS, Refusal, explain
 from topics import EXPERIMENTS, PLAYBACK, RECOMMENDATIONS, TELEMETRY, AnySpec, ContractError
@@ -62,6 +63,7 @@ def test_a_rule_over_several_fields_is_told_in_its_own_words() -> None:
     assert "control 'x' is not among the variants" in str(refusal(EXPERIMENTS, line))
 
 
+@steady
 @given(st.binary() | st.text().map(str.encode))
 def test_any_line_that_is_refused_can_be_explained_in_a_line(line: bytes) -> None:
     for spec in (TELEMETRY, PLAYBACK):

@@ -8,6 +8,7 @@ from confluent_kafka import Message
 from hypothesis import given
 from hypothesis import strategies as st
 from sent_records import message
+from steady import steady
 
 from playhead.packing import PACKED_HEADERS
 from playhead.subscribe import HELD_BACK, Seen, look, subscribe
@@ -57,6 +58,7 @@ def order(seen: Seen) -> tuple[int, str, int, int]:
     return seen.broker_time_ms, seen.spec.name, seen.partition, seen.offset
 
 
+@steady
 @given(
     st.lists(st.tuples(st.sampled_from(sorted(SPECS)), st.integers(0, 3), st.integers(0, 5)), max_size=60),
     st.randoms(use_true_random=False),

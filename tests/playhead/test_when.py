@@ -5,6 +5,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from steady import steady
 
 from playhead.when import MomentError, iso, parse_moment
 from topics.fields import MAX_TIME_MS
@@ -44,12 +45,14 @@ def test_what_is_no_moment_is_refused_by_its_text(text: str) -> None:
     assert repr(text) in str(caught.value)
 
 
+@steady
 @given(st.text())
 def test_any_text_is_a_moment_or_refused(text: str) -> None:
     with suppress(MomentError):
         assert 0 <= parse_moment(text, NOW_MS) <= MAX_TIME_MS
 
 
+@steady
 @given(st.integers(0, MAX_TIME_MS))
 def test_a_moment_told_is_the_moment_read(moment_ms: int) -> None:
     assert parse_moment(iso(moment_ms), NOW_MS) == moment_ms

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from steady import steady
 
 from playhead.where import Condition, WhereError, check, parse
 from topics import ANOMALIES, COMMANDS, DEAD_LETTERS, INCIDENTS, PLAYBACK, TELEMETRY
@@ -198,6 +199,7 @@ expressions = st.recursive(
 )
 
 
+@steady
 @given(expressions)
 def test_an_expression_written_out_reads_as_the_same(text: str) -> None:
     expression = parse(text)
@@ -205,6 +207,7 @@ def test_an_expression_written_out_reads_as_the_same(text: str) -> None:
     assert parse(str(expression)) == expression
 
 
+@steady
 @given(st.text(alphabet=st.sampled_from("ab1.()'\"\\=!<>~ and or not null$[*")) | st.text())
 def test_any_text_is_an_expression_or_a_mistake(text: str) -> None:
     with suppress(WhereError):

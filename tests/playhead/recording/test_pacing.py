@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from steady import steady
 
 from playhead.clock import HandClock
 from playhead.recording.pacing import Lateness, VirtualClock
@@ -45,6 +46,7 @@ def test_long_gaps_are_shortened_and_told() -> None:
     assert virtual.skipped_ms == (996_000 - 10_000) + (7_998_000 - 10_000)
 
 
+@steady
 @given(
     st.lists(st.integers(0, 50_000), min_size=1, max_size=40),
     st.integers(1, 10),
@@ -62,6 +64,7 @@ def test_how_records_are_cut_into_slices_makes_no_difference(
     assert np.concatenate(parts) == pytest.approx(whole)
 
 
+@steady
 @given(st.lists(st.floats(0.0, 100.0), min_size=1, max_size=200), st.sampled_from([50, 90, 99, 100]))
 def test_percentiles_of_lateness_are_right_within_its_resolution(late_s: list[float], percent: int) -> None:
     lateness = Lateness()

@@ -9,10 +9,11 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from recorded_folders import PREFIX, open_writer, telemetry, written
 from sent_records import message
+from steady import steady
 
 from playhead.packing import PACKED_HEADERS
 from playhead.recording.errors import DamagedRecordingError, NoRecordingError, RecordingError
@@ -37,7 +38,7 @@ def part_of(folder: Path) -> Path:
     return folder / "telemetry" / "00000.parquet"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@steady
 @given(rows, st.integers(1, 10))
 def test_any_bytes_come_back_as_they_stood(
     tmp_path_factory: pytest.TempPathFactory, taken: list[Any], at_a_time: int

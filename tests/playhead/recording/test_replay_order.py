@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from recorded_folders import PREFIX, telemetry, written
 from sent_records import message
+from steady import steady
 
 from playhead.recording import reader
 from playhead.recording.order import AT_ONCE, in_order
@@ -38,7 +39,7 @@ def beat(partition: int, offset: int, time_ms: int) -> Any:
     return message(f"{PREFIX}playback", partition, offset, time_ms=time_ms, value=value)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@steady
 @given(
     taken=st.lists(st.tuples(st.booleans(), st.integers(0, 3), st.integers(0, 40)), max_size=80),
     batch=st.integers(1, 9),
