@@ -55,6 +55,7 @@ def holds(text: str, record: Any = ANOMALY) -> bool:
         "causes.explained>0.5",
         "subject ~ 'cdn=\\\\d'",
         "metric!~latency",
+        "value!=high",
         "baseline==null",
         "cell.isp==null",
         "causes",
