@@ -15,6 +15,7 @@ class DemoSettings(Section):
     seed: NonNegativeInt
     feed_s: PositiveFloat
     max_beats_per_s: PositiveFloat
+    fed_within_s: PositiveFloat
     tick_ms: PositiveInt
     largest_minute: PositiveInt
     fault_minutes: NonNegativeInt

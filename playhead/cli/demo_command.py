@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -61,7 +62,10 @@ def demo(
     from playhead.demo.run import Recordings, Run
     from playhead.demo.screen import JsonScreen, LiveScreen, Photographed, PlainScreen, Screen
 
+    # Only what is shipped is known to fit: other recordings take the time they need.
     settings = _settings(largest=largest, seconds=seconds)
+    fits = incidents is None and seconds is None
+    until_s = time.monotonic() + settings.demo.fed_within_s if fits else None
     found = read_incidents(incidents or INCIDENTS)
     most = settings.demo.largest_minute
     chosen = [each for each in found if each.most_viewers <= most][:first]
@@ -83,7 +87,7 @@ def demo(
             if len(chosen) < len(found):
                 screen.say(f"{len(found) - len(chosen)} of {len(found)} incidents are left out")
             run = Run(settings, recordings, services, where.data_folder / "demo", stopped.is_set)
-            result = run.go(screen, keep=keep)
+            result = run.go(screen, keep=keep, until_s=until_s)
     finally:
         screen.close()
         if down:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,20 +15,21 @@ from confluent_kafka import Message
 from confluent_kafka.admin import AdminClient
 
 from config import Settings
-from config.demo import DemoSettings
 from playhead.brokers import client_config, kafka_errors, producer_config
 from playhead.bulk_sender import BulkSender
 from playhead.cache import MEMORY_URL
 from playhead.clock import WallClock
 from playhead.demo.data import Incident, Series
 from playhead.demo.drawing import Frame
-from playhead.demo.feed import ChannelSource, Feeder, Pace, Schedule, Span
+from playhead.demo.feed import ChannelSource, Feeder, Schedule, Span
+from playhead.demo.gauge import Gauge
 from playhead.demo.narrate import narrate
-from playhead.demo.score import Count, Label, Result, score
+from playhead.demo.programme import Programme, plan
+from playhead.demo.score import Count, Result, score
 from playhead.demo.screen import Screen
 from playhead.demo.story import FOLLOWED, Story, Told
 from playhead.demo.traffic import Nodes, actions, reference_data, samples, segments
-from playhead.demo.viewers import MINUTE_MS, Answers, Channel, Origin, timeline
+from playhead.demo.viewers import Answers, Origin
 from playhead.demo.worker_process import WorkerProcess
 from playhead.engine.broker import Services
 from playhead.log_reader import time_ms
@@ -56,8 +56,6 @@ ABOUT = (
 
 READ_WAIT_S = 0.05
 READ_MOST = 1_000
-RATE_EVERY_S = COUNT_EVERY_S = 0.5
-RATES = 24
 
 
 class StoppedError(PlayheadError):
@@ -78,84 +76,6 @@ class Recordings:
 
     incidents: Sequence[Incident]
     series: Sequence[Series]
-
-
-def on_air(
-    incidents: Sequence[Incident], now_ms: int, answers: Answers, demo: DemoSettings
-) -> tuple[Span, list[Channel]]:
-    """Return a channel for each incident, and the span before `now_ms` that holds them.
-
-    Channels shorter than the span begin one after another.
-    """
-    minutes = [timeline(incident, demo, demo.seed + number) for number, incident in enumerate(incidents)]
-    whole = max(map(len, minutes))
-    span = Span.ending_before(now_ms, whole)
-    shorter = [number for number, of_one in enumerate(minutes) if len(of_one) < whole]
-    channels = []
-    for number, incident in enumerate(incidents):
-        turn = shorter.index(number) / max(len(shorter) - 1, 1) if number in shorter else 0.0
-        start_ms = span.start_ms + round((whole - len(minutes[number])) * turn) * MINUTE_MS
-        title, seed = f"channel-{number + 1:02d}", demo.seed + number
-        channels.append(Channel(title, incident, minutes[number], start_ms, answers, demo, seed))
-    return span, channels
-
-
-def beats_by_minute(channels: Sequence[Channel], span: Span) -> list[int]:
-    """Return how many beats all channels have in each minute of the span."""
-    beats = [0] * ((span.end_ms - span.start_ms) // MINUTE_MS)
-    for channel in channels:
-        first = (channel.start_ms - span.start_ms) // MINUTE_MS
-        for number, minute in enumerate(channel.minutes, first):
-            beats[number] += minute.viewers
-    return beats
-
-
-class Gauge:
-    """Tells how fast events go in, for how long nothing was told, and whether the counting goes on."""
-
-    def __init__(self) -> None:
-        self.rates: deque[float] = deque(maxlen=RATES)
-        """Events a second, one for each `RATE_EVERY_S`."""
-        self._began_s = self._told_s = self._seen_s = self._counted_s = self._moved_s = time.monotonic()
-        self._seen = 0
-        self._left: int | None = None
-
-    @property
-    def elapsed_s(self) -> float:
-        """Time since the beginning."""
-        return time.monotonic() - self._began_s
-
-    @property
-    def quiet_s(self) -> float:
-        """Time since something was told."""
-        return time.monotonic() - self._told_s
-
-    @property
-    def stuck_s(self) -> float:
-        """Time since what is left became another."""
-        return time.monotonic() - self._moved_s
-
-    def told(self) -> None:
-        """Take note that something was told."""
-        self._told_s = time.monotonic()
-
-    def see(self, events: int) -> None:
-        """Take note of how many events went in so far."""
-        passed_s = time.monotonic() - self._seen_s
-        if passed_s >= RATE_EVERY_S:
-            self.rates.append((events - self._seen) / passed_s)
-            self._seen_s += passed_s
-            self._seen = events
-
-    def left(self, count: Callable[[], int]) -> int:
-        """Return how many events are left to be processed, as counted a moment ago."""
-        now_s = time.monotonic()
-        if self._left is None or now_s - self._counted_s >= COUNT_EVERY_S:
-            left = count()
-            self._counted_s = now_s
-            if left != self._left:
-                self._left, self._moved_s = left, now_s
-        return self._left if self._left is not None else 0
 
 
 class Run:
@@ -185,21 +105,14 @@ class Run:
         self._services_of_series = frozenset(each.service for each in recordings.series)
         self._story = Story()
         self._answers = Answers()
-        now_ms = int(time.time() * 1_000)
-        self.span, self.channels = on_air(recordings.incidents, now_ms, self._answers, self._demo)
-        self.labels = [
-            Label(channel.title, channel.incident.file, channel.labelled_ms, channel.incident.causes)
-            for channel in self.channels
-        ]
-        beats = beats_by_minute(self.channels, self.span)
-        self.pace = Pace(self.span, beats)
-        self.feed_s = max(self._demo.feed_s, sum(beats) / self._demo.max_beats_per_s)
 
-    def go(self, screen: Screen, *, keep: bool = False) -> Result:
+    def go(self, screen: Screen, *, keep: bool = False, until_s: float | None = None) -> Result:
         """Run it, show it on `screen`, and return what it has shown.
 
         Args:
             keep: whether the topics stay.
+            until_s: when feeding is to be over, on the monotonic clock; on a machine so busy that little time
+                is left by then, fewer incidents are replayed.
 
         Raises:
             StoppedError: it was stopped before its end.
@@ -210,7 +123,7 @@ class Run:
         screen.say(ABOUT)
         with self._topics(keep=keep):
             sender = BulkSender(producer_config(self._settings), screen.say, linger_ms=5)
-            for emission in reference_data(self.span, self._demo):
+            for emission in reference_data(int(time.time() * 1_000), self._demo):
                 spec, record = emission
                 sender.send(spec.full_name(prefix), spec.encode(record), emission.key.encode())
             sender.flush()
@@ -218,12 +131,21 @@ class Run:
             screen.say(f"topics {prefix}* are made; starting a worker with all agents, log {log}")
             with WorkerProcess(log, self.worker_settings()) as worker:
                 worker.wait_until_ready(self._demo.ready_timeout_s, self._stopped)
-                return self._follow(screen, sender, worker)
+                on = self._programme(None if until_s is None else until_s - time.monotonic(), screen)
+                return self._follow(on, screen, sender, worker)
 
-    def _follow(self, screen: Screen, sender: BulkSender, worker: WorkerProcess) -> Result:
+    def _programme(self, within_s: float | None, screen: Screen) -> Programme:
+        incidents = self._recordings.incidents
+        on = plan(incidents, int(time.time() * 1_000), self._answers, self._demo, within_s)
+        if len(on.channels) < len(incidents):
+            shown = f"the first {len(on.channels)} of {len(incidents)} incidents"
+            screen.say(f"this machine is busy: {shown} are replayed, so that the demo ends in time")
+        return on
+
+    def _follow(self, on: Programme, screen: Screen, sender: BulkSender, worker: WorkerProcess) -> Result:
         """Feed in a thread, and show what comes of it until all is quiet."""
         ending = Event()
-        feeder = self._feeder(sender)
+        feeder = self._feeder(on, sender)
         names = {spec.full_name(self._settings.prefix): spec for spec in FOLLOWED}
         gauge = Gauge()
         with (
@@ -234,53 +156,53 @@ class Run:
             try:
                 while not self._stopped():
                     for told in _in_order(tail.read(READ_MOST, READ_WAIT_S), names):
-                        self._take(told, screen)
+                        self._take(told, on.span, screen)
                         gauge.told()
-                    screen.show(self._frame(feeder, gauge))
+                    screen.show(self._frame(on, feeder, gauge))
                     if feeding.done():
                         feeding.result()
                         if self._is_over(gauge, feeder, worker):
-                            return self._result(feeder, sender, worker)
+                            return self._result(on, feeder, sender, worker)
             finally:
                 ending.set()
         raise StoppedError("stopped before the end")
 
-    def _feeder(self, sender: BulkSender) -> Feeder:
+    def _feeder(self, on: Programme, sender: BulkSender) -> Feeder:
         return Feeder(
             [
-                Nodes(self.channels, self.span, self._demo),
-                *map(ChannelSource, self.channels),
-                Schedule(samples(self._recordings.series, self.span)),
-                Schedule(segments(self.span, self._demo)),
-                Schedule(actions(self.span, self._demo)),
+                Nodes(on.channels, on.span, self._demo),
+                *map(ChannelSource, on.channels),
+                Schedule(samples(self._recordings.series, on.span)),
+                Schedule(segments(on.span, self._demo)),
+                Schedule(actions(on.span, self._demo)),
             ],
-            self.pace,
+            on.pace,
             sender,
             WallClock(),
             prefix=self._settings.prefix,
-            feed_s=self.feed_s,
+            feed_s=on.feed_s,
             tick_s=self._demo.tick_ms / 1_000,
         )
 
-    def _take(self, told: Told, screen: Screen) -> None:
+    def _take(self, told: Told, span: Span, screen: Screen) -> None:
         self._story.take(told)
         if isinstance(told.record, SteeringAnswer):
             self._answers.take(told.record)
         line = narrate(told, self._services_of_series)
         if line is not None:
-            screen.tell(line, self.span)
+            screen.tell(line, span)
 
-    def _frame(self, feeder: Feeder, gauge: Gauge) -> Frame:
+    def _frame(self, on: Programme, feeder: Feeder, gauge: Gauge) -> Frame:
         gauge.see(sum(feeder.sent.values()))
         return Frame(
-            span=self.span,
+            span=on.span,
             event_ms=feeder.event_ms,
             elapsed_s=gauge.elapsed_s,
             sent=dict(feeder.sent),
             rates=list(gauge.rates),
             anomalies=len(self._story.anomalies),
             dead=self._story.dead.total(),
-            channels=self.channels,
+            channels=on.channels,
             loops=self._story.loops(),
         )
 
@@ -302,21 +224,15 @@ class Run:
             for topic, agent in READERS.items()
         }
 
-    def _result(self, feeder: Feeder, sender: BulkSender, worker: WorkerProcess) -> Result:
+    def _result(self, on: Programme, feeder: Feeder, sender: BulkSender, worker: WorkerProcess) -> Result:
         if sender.failed:
             raise NotFedError(f"Kafka did not take {sender.failed:,} records: {'; '.join(sender.failures)}")
         beats = {
-            origin.name.lower(): sum(channel.sent[origin] for channel in self.channels) for origin in Origin
+            origin.name.lower(): sum(channel.sent[origin] for channel in on.channels) for origin in Origin
         }
-        return score(
-            self._story,
-            self.labels,
-            self._recordings.series,
-            self.span,
-            self._counts(feeder, worker),
-            beats,
-            feeder.took_s,
-        )
+        counts = self._counts(feeder, worker)
+        series = self._recordings.series
+        return score(self._story, on.labels, series, on.span, counts, beats, feeder.took_s)
 
     def worker_settings(self) -> dict[str, str]:
         """Return the settings of the worker that differ from those around it."""

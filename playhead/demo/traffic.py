@@ -50,12 +50,12 @@ ACTIONS = {
 """How often viewers do what."""
 
 
-def reference_data(span: Span, demo: DemoSettings) -> list[Emission]:
+def reference_data(time_ms: int, demo: DemoSettings) -> list[Emission]:
     """Return what must be known before anything happens: policies, catalogue, the experiment."""
     draw = random.Random(demo.seed)
     policies = [
         Policy(
-            time_ms=span.start_ms,
+            time_ms=time_ms,
             policy=f"demo-{kind.value}",
             allows=kind,
             dry_run=False,
@@ -67,7 +67,7 @@ def reference_data(span: Span, demo: DemoSettings) -> list[Emission]:
     ]
     titles = [
         Title(
-            time_ms=span.start_ms,
+            time_ms=time_ms,
             title=name,
             genres=draw.sample(GENRES, 2),
             year=draw.randrange(1980, 2026),
@@ -75,7 +75,7 @@ def reference_data(span: Span, demo: DemoSettings) -> list[Emission]:
         for name in titles_of_the_catalogue()
     ]
     experiment = Experiment(
-        time_ms=span.start_ms,
+        time_ms=time_ms,
         experiment=EXPERIMENT,
         hypothesis="bolder artwork makes viewers play more",
         traffic=1.0,

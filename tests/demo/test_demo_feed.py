@@ -8,7 +8,7 @@ from config import load
 from playhead.clock import HandClock
 from playhead.demo.data import Incident, Row, Series
 from playhead.demo.feed import MOST_APART_MS, ChannelSource, Feeder, Pace, Schedule, Span
-from playhead.demo.run import beats_by_minute, on_air
+from playhead.demo.programme import LEAST_CHANNELS, plan
 from playhead.demo.traffic import (
     BACKUP,
     PRIMARY,
@@ -27,6 +27,7 @@ from topics.telemetry import Sample
 from topics.viewing import ViewerAction
 
 DEMO = load({}).settings.demo
+NOW_MS = 1_795_387_250_643
 SPAN = Span(0, 10 * MINUTE_MS)
 
 
@@ -116,11 +117,9 @@ def test_minutes_with_many_beats_take_longer() -> None:
 
 
 def test_the_span_is_over_before_it_is_fed_so_that_no_event_is_from_the_future() -> None:
-    now_ms = 1_795_387_250_643
+    span = Span.ending_before(NOW_MS, minutes=24)
 
-    span = Span.ending_before(now_ms, minutes=24)
-
-    assert now_ms - MINUTE_MS < span.end_ms <= now_ms
+    assert NOW_MS - MINUTE_MS < span.end_ms <= NOW_MS
     assert span.start_ms % MINUTE_MS == 0
 
 
@@ -132,22 +131,61 @@ def incident(minutes: int, file: str = "f.csv") -> Incident:
 def test_channels_are_staggered_within_the_span_and_lie_in_it_whole() -> None:
     incidents = [incident(length) for length in (20, 5, 5, 5)]
 
-    span, channels = on_air(incidents, 1_795_387_250_643, Answers(), DEMO)
+    on = plan(incidents, NOW_MS, Answers(), DEMO)
 
-    starts = [(channel.start_ms - span.start_ms) // MINUTE_MS for channel in channels]
+    starts = [(channel.start_ms - on.span.start_ms) // MINUTE_MS for channel in on.channels]
     assert starts[0] == starts[1] == 0
     assert starts[1] < starts[2] < starts[3]
-    assert max(channel.end_ms for channel in channels) == span.end_ms
-    assert [channel.title for channel in channels] == [f"channel-0{n}" for n in (1, 2, 3, 4)]
+    assert max(channel.end_ms for channel in on.channels) == on.span.end_ms
+    assert [channel.title for channel in on.channels] == [f"channel-0{n}" for n in (1, 2, 3, 4)]
 
 
-def test_all_channels_together_send_the_beats_that_the_pace_counts() -> None:
-    span, channels = on_air([incident(6), incident(4)], 1_795_387_250_643, Answers(), DEMO)
+def test_all_channels_together_send_the_beats_that_the_programme_counts() -> None:
+    on = plan([incident(6), incident(4)], NOW_MS, Answers(), DEMO)
 
-    sent = [fed for channel in channels for fed in ChannelSource(channel).until(span.end_ms)]
+    sent = [fed for channel in on.channels for fed in ChannelSource(channel).until(on.span.end_ms)]
 
-    assert len(sent) == sum(beats_by_minute(channels, span))
+    assert len(sent) == sum(on.beats)
     assert {fed.spec.name for fed in sent} == {PLAYBACK.name}
+
+
+def test_labels_stand_on_the_event_clock() -> None:
+    on = plan([incident(6)], NOW_MS, Answers(), DEMO)
+
+    assert [label.minute_ms for label in on.labels] == [on.span.start_ms + 2 * MINUTE_MS]
+
+
+def test_more_beats_than_may_be_fed_a_second_take_longer() -> None:
+    slow = DEMO.model_copy(update={"max_beats_per_s": 10.0})
+
+    usual, slowed = (plan([incident(6)], NOW_MS, Answers(), demo) for demo in (DEMO, slow))
+
+    assert usual.feed_s == DEMO.feed_s
+    assert slowed.feed_s == pytest.approx(sum(slowed.beats) / 10)
+
+
+def test_with_time_enough_all_incidents_are_on() -> None:
+    on = plan([incident(6)] * 8, NOW_MS, Answers(), DEMO, within_s=DEMO.feed_s)
+
+    assert len(on.channels) == 8
+
+
+def test_with_little_time_the_first_that_fit_are_on_and_take_no_longer() -> None:
+    each = sum(plan([incident(6)], NOW_MS, Answers(), DEMO).beats)
+    demo = DEMO.model_copy(update={"max_beats_per_s": each / 2, "feed_s": 1.0})
+    many = [incident(6, f"{number}.csv") for number in range(20)]
+
+    on = plan(many, NOW_MS, Answers(), demo, within_s=21.0)
+
+    assert [channel.incident.file for channel in on.channels] == [f"{number}.csv" for number in range(5)]
+    assert on.feed_s == pytest.approx(20.0)
+
+
+def test_with_no_time_left_a_few_are_on_all_the_same() -> None:
+    on = plan([incident(6)] * 8, NOW_MS, Answers(), DEMO, within_s=-5.0)
+
+    assert len(on.channels) == LEAST_CHANNELS
+    assert on.feed_s > 0
 
 
 def test_samples_keep_their_distances_and_end_with_the_demo() -> None:
@@ -177,7 +215,7 @@ def _covers(segment: Segment) -> bool:
 def test_actions_are_the_same_for_the_same_seed_and_name_titles_of_the_catalogue() -> None:
     told = [emission.record for _, emission in actions(SPAN, DEMO)]
 
-    titles = {e.record.title for e in reference_data(SPAN, DEMO) if e.spec.name == "catalogue"}
+    titles = {e.record.title for e in reference_data(NOW_MS, DEMO) if e.spec.name == "catalogue"}
     assert told == [emission.record for _, emission in actions(SPAN, DEMO)]
     assert len(told) == 10 * DEMO.actions_per_minute
     assert {each.title for each in told if isinstance(each, ViewerAction) and each.title} <= titles
@@ -185,7 +223,7 @@ def test_actions_are_the_same_for_the_same_seed_and_name_titles_of_the_catalogue
 
 
 def test_policies_let_playhead_act_on_a_canary_only() -> None:
-    policies = [e.record for e in reference_data(SPAN, DEMO) if e.spec is POLICIES]
+    policies = [e.record for e in reference_data(NOW_MS, DEMO) if e.spec is POLICIES]
 
     assert {policy.allows.value for policy in policies} == {"steer", "shed", "fail_over"}
     assert all(not policy.dry_run and policy.first_share == DEMO.first_share < 1 for policy in policies)
@@ -198,9 +236,9 @@ def loads(nodes: Nodes, until_ms: int) -> dict[str, float]:
 
 def test_a_nodes_load_follows_the_viewers_that_are_moved() -> None:
     answers = Answers()
-    span, channels = on_air([incident(6)], 1_795_387_250_643, answers, DEMO)
-    nodes = Nodes(channels, span, DEMO)
-    before = loads(nodes, span.start_ms + 1)
+    on = plan([incident(6)], NOW_MS, answers, DEMO)
+    nodes = Nodes(on.channels, on.span, DEMO)
+    before = loads(nodes, on.span.start_ms + 1)
 
     answers.take(
         SteeringAnswer(
@@ -214,7 +252,7 @@ def test_a_nodes_load_follows_the_viewers_that_are_moved() -> None:
             generation=1,
         )
     )
-    after = loads(nodes, span.start_ms + MINUTE_MS + 1)
+    after = loads(nodes, on.span.start_ms + MINUTE_MS + 1)
 
     assert before["5"] == pytest.approx(1 / DEMO.node_headroom)
     assert after["5"] == pytest.approx(before["5"] / 2)

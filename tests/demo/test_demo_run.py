@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from command_line import CommandLine
 
 from config import load
 from playhead.demo.data import Incident, Row
-from playhead.demo.run import Gauge, Recordings, Run
+from playhead.demo.gauge import Gauge
+from playhead.demo.run import Recordings, Run
 from playhead.engine.broker import Service, Services
 
 SETTINGS = load({"PLAYHEAD_PREFIX": "demo-1."}).settings
@@ -16,10 +16,8 @@ KAFKA = Service("Kafka", "local", "127.0.0.1:9", was_running=False, log=None)
 REDIS = Service("Redis", "local", "redis://127.0.0.1:8/0", was_running=False, log=None)
 
 
-def run(redis: Service | None = REDIS, max_beats_per_s: float = 1e9) -> Run:
-    demo = SETTINGS.demo.model_copy(update={"max_beats_per_s": max_beats_per_s})
-    settings = SETTINGS.model_copy(update={"demo": demo})
-    return Run(settings, Recordings([PLAYED], []), Services(KAFKA, redis, ()), Path("unused"))
+def run(redis: Service | None = REDIS) -> Run:
+    return Run(SETTINGS, Recordings([PLAYED], []), Services(KAFKA, redis, ()), Path("unused"))
 
 
 def test_the_worker_is_pointed_at_the_services_and_topics_of_the_run() -> None:
@@ -36,19 +34,6 @@ def test_without_a_redis_the_worker_keeps_its_cache_inside() -> None:
 
 def test_the_workers_settings_are_ones_that_there_are() -> None:
     assert load(run().worker_settings()).settings.prefix == "demo-1."
-
-
-def test_more_beats_than_may_be_fed_a_second_take_longer() -> None:
-    assert run().feed_s == SETTINGS.demo.feed_s
-    beats = sum(minute.viewers for minute in run().channels[0].minutes)
-
-    assert run(max_beats_per_s=10).feed_s == pytest.approx(beats / 10)
-
-
-def test_labels_stand_on_the_event_clock() -> None:
-    one = run()
-
-    assert one.labels[0].minute_ms == one.span.start_ms + 3 * 60_000
 
 
 def test_the_gauge_counts_what_is_left_now_and_then_only() -> None:

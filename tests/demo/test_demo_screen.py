@@ -12,7 +12,7 @@ from config import load
 from playhead.demo.data import Incident, Row
 from playhead.demo.drawing import Frame
 from playhead.demo.narrate import Line
-from playhead.demo.run import on_air
+from playhead.demo.programme import plan
 from playhead.demo.score import Count, Label, Latency, Result, Step, Verdict
 from playhead.demo.screen import JsonScreen, LiveScreen, Photographed, PlainScreen
 from playhead.demo.story import Loop, Told
@@ -26,7 +26,8 @@ from topics.steering import SteeringAnswer
 
 DEMO = load({}).settings.demo
 PLAYED = Incident("one.csv", [[Row({"cdn": "5"}, 100, 1)]] * 6, 3, [{"cdn": "5"}])
-SPAN, CHANNELS = on_air([PLAYED], 1_795_387_250_643, Answers(), DEMO)
+ON = plan([PLAYED], 1_795_387_250_643, Answers(), DEMO)
+SPAN, CHANNELS = ON.span, ON.channels
 
 
 def console(*, terminal: bool = False) -> Console:
