@@ -6,6 +6,8 @@ or a chosen few, and share the partitions of those they run. Importing this modu
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,9 @@ from playhead.engine.view import TopicView
 from playhead.publisher import Publisher
 from topics.errors import PlayheadError
 from topics.spec import AnySpec, TopicSpec
+
+FINISH_TIMEOUT_S = 5.0
+FINISH_POLL_S = 0.01
 
 Attach = Callable[[App, Settings, Publish], None]
 
@@ -103,8 +108,7 @@ class PlayheadApp(faust.App):  # type: ignore[misc]
             broker_heartbeat_interval=1.5,
             broker_request_timeout=20.0,
             broker_commit_interval=1.0,
-            # A record half-way when the partitions are shared out anew is finished before they are.
-            stream_wait_empty=True,
+            stream_wait_empty=False,
             # An agent that fails has a record it has not taken: to go on without it would be to lose it.
             agent_supervisor=CrashingSupervisor,
             **options,
@@ -121,6 +125,43 @@ class PlayheadApp(faust.App):  # type: ignore[misc]
         """Make the folder of the tables; Faust makes no parents."""
         self.conf.datadir.mkdir(parents=True, exist_ok=True)
         await super().on_first_start()
+
+    def _new_consumer(self) -> Any:
+        """Return Faust's consumer, made to go back to the committed offsets without losing records.
+
+        After a recovery Faust lets partitions be read, seeks, and then empties the queues: what was read in
+        between is emptied out with them, and passed over as read when it comes again. And it leaves the
+        partitions of which nothing is committed yet where they are.
+        """
+        consumer = super()._new_consumer()
+        seek = consumer.perform_seek
+
+        async def perform_seek() -> None:
+            consumer.stop_flow()
+            await seek()
+            fresh = [
+                place
+                for place in consumer.assignment()
+                if place.topic not in self.tables.changelog_topics
+                and not consumer._committed_offset.get(place)
+            ]
+            if fresh:
+                await consumer.seek_wait(await consumer.earliest_offsets(*fresh))
+
+        consumer.perform_seek = perform_seek
+        return consumer
+
+    async def _consumer_wait_empty(self, consumer: Any, _: Any) -> None:
+        """Let agents finish what they have begun, before partitions are shared out anew and before the end.
+
+        In place of Faust's own, which has no end: with the broker away a record half-way may stay so for
+        ever. It is then read again by whoever comes.
+        """
+        deadline = time.monotonic() + FINISH_TIMEOUT_S
+        while consumer.unacked and not self.crashed and time.monotonic() < deadline:
+            await asyncio.sleep(FINISH_POLL_S)
+        if not self.crashed:
+            await consumer.commit()
 
     def lane(self, name: str, spec: AnySpec, make: Callable[[int, int], LaneProcessor]) -> None:
         """Run `make(partition, partitions)` over each assigned partition of `spec`."""
