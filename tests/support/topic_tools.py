@@ -52,4 +52,8 @@ class TopicTools:
 
     def messages(self, spec: AnySpec) -> list[Any]:
         """Return what the topic holds now, as Kafka's messages."""
-        return list(read_to_end(self.client, spec.full_name(self.prefix)))
+        return self.messages_of(spec.full_name(self.prefix))
+
+    def messages_of(self, name: str) -> list[Any]:
+        """Return what the topic of that full name holds now."""
+        return list(read_to_end(self.client, name))
