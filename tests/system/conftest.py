@@ -41,6 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.system)
+            # Brokers that stop and start take their time on a busy machine; a test's own limit comes first.
+            item.add_marker(pytest.mark.timeout(400))
 
 
 @pytest.fixture(scope="session")
