@@ -81,6 +81,7 @@ class QoeSettings(Section):
     startup_critical_ms: PositiveFloat
     bitrate_drop_warn: Share
     bitrate_drop_critical: Share
+    level_least_spread_share: Share
     history_windows: PositiveInt
     relearn_after_windows: PositiveInt
     clear_after_windows: PositiveInt

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from topics.cohorts import MEASURES
 
 _AT = {name: column for column, name in enumerate(MEASURES)}
-_LEAST_VARIANCE_SHARE = 0.02
-"""A level is never held to be steadier than 2 % of itself: a baseline of few windows looks too still."""
 
 
 def ratio(sums: NDArray[np.float64], over: str, under: tuple[str, ...]) -> float | None:
@@ -85,10 +83,17 @@ class Level(msgspec.Struct):
     variance: float = 0.0
     windows: int = 0
 
-    def departure(self, metric: str, value: float, *, up_is_bad: bool) -> Departure:
-        """Return how far `value` is from the mean."""
+    def departure(
+        self, metric: str, value: float, *, up_is_bad: bool, least_spread_share: float
+    ) -> Departure:
+        """Return how far `value` is from the mean.
+
+        Args:
+            least_spread_share: the level is never held to be steadier than this share of itself: a baseline
+                of few windows looks too still.
+        """
         off = value - self.mean if up_is_bad else self.mean - value
-        floor = (_LEAST_VARIANCE_SHARE * self.mean) ** 2
+        floor = (least_spread_share * self.mean) ** 2
         sigmas = off / math.sqrt(max(self.variance, floor, 1e-12))
         rise = off / self.mean if self.mean > 0 else math.inf if off > 0 else 0.0
         return Departure(metric, value, self.mean, sigmas, rise, 0.0)

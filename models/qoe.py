@@ -195,7 +195,9 @@ class QoeJudge:
             if metric == "bitrate_mean_kbps" and "bitrate_kbps" in cohort.cell:
                 continue  # a cohort of one bitrate has that bitrate
             if value is not None and level is not None and level.windows >= self._qoe.warmup_windows:
-                yield level.departure(metric, value, up_is_bad=up_is_bad)
+                yield level.departure(
+                    metric, value, up_is_bad=up_is_bad, least_spread_share=self._qoe.level_least_spread_share
+                )
 
     def _severity(self, departure: Departure) -> Severity | None:
         """Return how bad a departure is: it must be certain and large and beyond what may be."""
@@ -299,7 +301,12 @@ class QoeJudge:
             level = scope.levels.get(_series(episode.metric, episode.cell))
             if value is None or level is None:
                 return None
-            departure = level.departure(episode.metric, value, up_is_bad=up_is_bad)
+            departure = level.departure(
+                episode.metric,
+                value,
+                up_is_bad=up_is_bad,
+                least_spread_share=self._qoe.level_least_spread_share,
+            )
             least_rise = self._qoe.bitrate_drop_warn / 2
         holds = departure.sigmas >= self._qoe.sigmas_high / 2 and departure.rise >= least_rise
         return departure if holds else None
