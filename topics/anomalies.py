@@ -17,6 +17,7 @@ from topics.fields import (
     Ratio,
     Record,
     Sentence,
+    SeriesName,
 )
 from topics.spec import TopicSpec
 
@@ -30,6 +31,8 @@ class AnomalyKind(StrEnum):
     RESOURCE_EXHAUSTION = "resource_exhaustion"
     STREAMING_QUALITY_DROP = "streaming_quality_drop"
     INGEST_FAILURE = "ingest_failure"
+    ALERT = "alert"
+    """Another tool says so."""
 
 
 class Severity(IntEnum):
@@ -58,6 +61,10 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
     explained: Ratio
     """Share of all the excess that lies in the cell."""
     contrast: Sentence
+    owner: OptionalName = ""
+    """Whose business it is."""
+    lever: Sentence = ""
+    """What could help, or why nothing that Playhead can do would."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +80,7 @@ class Anomaly(Record, frozen=True, kw_only=True):
 
     subject: Name
     """What is held to be in trouble: a service, a live stream, a cohort."""
-    series: Name
+    series: SeriesName
     """The series or cohort measure that departs."""
     phase: Phase
     kind: AnomalyKind
@@ -99,6 +106,12 @@ class Anomaly(Record, frozen=True, kw_only=True):
     from_sequence: Count | None = None
     """Of an ingest failure: the first segment that `standby` can be served from."""
     detail: Sentence = ""
+    pages: bool = True
+    """Whether it may wake someone: its p-value is within the budget of false pages; else it is recorded."""
+    p_value: Ratio | None = None
+    """Chance that a healthy sample starts an episode this bad; None where the rule states none."""
+    page_level: Ratio | None = None
+    """The p-value below which the budget pages, when this was judged."""
     origin_ms: EpochMs | None = None
     """Broker's time of the record that made the difference: what latency is measured from."""
     evidence: Evidence | None = None
@@ -110,6 +123,6 @@ ANOMALIES = TopicSpec(
     value=Anomaly,
     key_of=lambda anomaly: anomaly.subject,
     describes="Episodes of anomaly: score, kind, severity, confidence, baseline, value, deviation, causes.",
-    producers=("telemetry", "cohorts", "segments"),
+    producers=("telemetry", "cohorts", "segments", "gateway"),
     consumers=("incidents", "console"),
 )

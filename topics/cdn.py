@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import msgspec
+
 from topics.fields import Name, NonNegative, OptionalName, Positive, Ratio, Record
 from topics.spec import Cleanup, TopicSpec
 
@@ -22,6 +26,14 @@ class NodeReport(Record, frozen=True, kw_only=True):
     cache_hit_ratio: Ratio | None = None
     error_rate: Ratio | None = None
     latency_p99_ms: NonNegative | None = None
+    committed_gbps: NonNegative = 0.0
+    """Traffic that is paid for whether it is used or not."""
+    cost_per_gb: NonNegative = 0.0
+    """Price of what goes beyond, in any one currency."""
+    latitude_deg: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
+    longitude_deg: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = None
+    title_hit_ratios: dict[Name, Ratio] = {}
+    """Cache-hit ratio by title, of those asked for most; others count with `cache_hit_ratio`."""
 
 
 CDN_NODES = TopicSpec(
@@ -31,6 +43,6 @@ CDN_NODES = TopicSpec(
     key_of=lambda report: report.node,
     describes="Cache nodes: capacity, load, health, cache hits, failures.",
     producers=("CDN nodes", "gateway", "playhead produce"),
-    consumers=("policy",),
+    consumers=("policy", "gateway"),
     cleanup=Cleanup.COMPACT,
 )

@@ -51,6 +51,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_viewers: NonNegative | None = None
 
 
+class RampStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of the way back."""
+
+    at_ms: EpochMs
+    share: Ratio
+
+
 class Command(Record, frozen=True, kw_only=True):
     """One request to an actor."""
 
@@ -79,6 +86,10 @@ class Command(Record, frozen=True, kw_only=True):
     away_from: OptionalName = ""
     pathway_priority: list[Name] = []
     share: Ratio = 1.0
+    split: dict[str, Ratio] = {}
+    """Of those moved, how much goes first to each pathway; empty: all to the first of the order."""
+    ramp: list[RampStep] = []
+    """How viewers return by themselves: from each time on only so many stay moved."""
     max_bitrate_kbps: Positive | None = None
     p2p: bool | None = None
     pipeline: OptionalName = ""
@@ -87,6 +98,8 @@ class Command(Record, frozen=True, kw_only=True):
     origin_ms: EpochMs | None = None
     signature: OptionalName = ""
     """HMAC-SHA256, in hex, of the command without it; empty where no key is set."""
+    key_id: OptionalName = ""
+    """Names the key of the signature, so that keys can be changed."""
 
 
 class OutcomeStatus(StrEnum):

@@ -12,8 +12,13 @@ MAX_TIME_MS = 4_102_444_800_000
 
 EpochMs = Annotated[int, msgspec.Meta(ge=0, le=MAX_TIME_MS, description="event time, Unix epoch in ms")]
 DurationMs = Annotated[int, msgspec.Meta(ge=0, le=7 * 86_400_000)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+MAX_NAME = 200
+MAX_SERIES_NAME = 4_000
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
 OptionalName = Annotated[str, msgspec.Meta(max_length=200)]
+SeriesName = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_SERIES_NAME)]
+"""Service, metric and all tags make it, each of them a `Name`."""
 Sentence = Annotated[str, msgspec.Meta(max_length=2_000)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]

@@ -28,6 +28,18 @@ class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
     what: Sentence
 
 
+class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody has it, for a while."""
+
+    by: Name
+    time_ms: EpochMs
+    until_ms: EpochMs | None = None
+    """When it lapses; absent: with the incident."""
+    reason: Sentence = ""
+    wake_over_viewers: NonNegative | None = None
+    """It ends when more viewers than this are hit."""
+
+
 class Incident(Record, frozen=True, kw_only=True):
     """The incident as it now stands."""
 
@@ -52,6 +64,35 @@ class Incident(Record, frozen=True, kw_only=True):
     resolved_ms: EpochMs | None = None
     firing: list[Name] = []
     """Series that are anomalous now."""
+    metrics: list[Name] = []
+    """... and what they measure."""
+    cell: Cell = {}
+    """Who departed most, inside `scope`; `cause` says why."""
+    within_budget: bool = True
+    """Whether any of its anomalies may wake someone: the budget of false pages allows it."""
+    reopenings: list[EpochMs] = []
+    """When it came back, the newest few."""
+    resolved_by: OptionalName = ""
+    """Who closed it by hand; it stays so until it worsens or a further series departs."""
+    raised: bool = False
+    """Whether its severity was raised because it lasts."""
+    acknowledgement: Acknowledgement | None = None
+    silenced_by: OptionalName = ""
+    """The silence that holds for it now."""
+    parent: OptionalName = ""
+    """The incident with the wider cause that this one is a part of; that one pages for both."""
+    mitigations: list[Sentence] = []
+    """What is in force because of it now."""
+    flapping: bool = False
+    """It comes and goes: it does not page until it stays."""
+    paging: bool = False
+    """Whether it asks for somebody now."""
+    pages: Count = 0
+    """How often it has begun to."""
+    quiet: Sentence = ""
+    """Why it does not page though it is not over."""
+    look_again_ms: EpochMs | None = None
+    """When the time alone may change how it stands."""
     timeline: list[TimelineEntry] = []
     origin_ms: EpochMs | None = None
     """Broker's time of the record that opened it."""
@@ -62,8 +103,8 @@ INCIDENTS = TopicSpec(
     key="incident",
     value=Incident,
     key_of=lambda incident: incident.incident,
-    describes="Incidents: state, cause, contrast, impact in viewers, owner, timeline.",
+    describes="Incidents: state, cause, contrast, impact in viewers, owner, whether it pages, timeline.",
     producers=("incidents",),
-    consumers=("policy", "console", "playhead subscribe"),
+    consumers=("policy", "console", "playhead incidents", "playhead subscribe"),
     cleanup=Cleanup.COMPACT,
 )

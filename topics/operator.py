@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from topics.fields import EpochMs, Name, NonNegative, Record, Sentence
+from topics.fields import EpochMs, Name, NonNegative, OptionalName, Record, Sentence
 from topics.spec import TopicSpec
 
 
@@ -16,19 +16,22 @@ class OperatorVerb(StrEnum):
     APPROVE = "approve"
     UNDO = "undo"
     RESOLVE = "resolve"
+    COMMENT = "comment"
 
 
 class OperatorAction(Record, frozen=True, kw_only=True):
     """One action of one person."""
 
     incident: Name
+    subject: OptionalName = ""
+    """The incident's; where it is empty the agent looks for it."""
     verb: OperatorVerb
     by: Name
     reason: Sentence = ""
     until_ms: EpochMs | None = None
     """When an acknowledgement or a silence lapses."""
     wake_over_viewers: NonNegative | None = None
-    """A silence ends when the impact passes this many viewers."""
+    """An acknowledgement or a silence ends when the impact passes this many viewers."""
 
 
 OPERATOR_ACTIONS = TopicSpec(
@@ -36,8 +39,8 @@ OPERATOR_ACTIONS = TopicSpec(
     key="incident",
     value=OperatorAction,
     key_of=lambda action: action.incident,
-    describes="Acknowledgements, silences, approvals, undos: by whom and why.",
+    describes="What people do about incidents: acknowledge, silence, comment, resolve; by whom and why.",
     producers=("console", "playhead incidents", "playhead steer"),
-    consumers=("incidents", "policy"),
+    consumers=("incidents", "playhead incidents"),
     retention_hours=24 * 90,
 )

@@ -48,6 +48,8 @@ class Beat(Record, frozen=True, kw_only=True):
     stalls: Count = 0
     startup_ms: DurationMs | None = None
     """Play pressed to first frame (CMCD `msd`), once per session, in the beat that first plays."""
+    waited_ms: DurationMs | None = None
+    """Play pressed to leaving, of a session that ended before its first frame."""
     attempt: bool = False
     """True in the first beat of a session."""
     started: bool = True
@@ -73,7 +75,7 @@ PLAYBACK = TopicSpec(
     packed=Beats,
     key_of=lambda beat: beat.session_id,
     describes="Playback QoE beats: startup, stalls, bitrate, errors, latency; CDN, ISP, region, device.",
-    producers=("gateway", "playhead produce"),
+    producers=("sessions", "gateway", "playhead produce"),
     consumers=("playback",),
     retention_hours=24,
 )

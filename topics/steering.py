@@ -6,6 +6,7 @@ Playhead needs to explain and undo them.
 
 from __future__ import annotations
 
+from topics.commands import RampStep
 from topics.fields import Cell, Count, EpochMs, Name, OptionalName, Positive, Ratio, Record, Sentence
 from topics.spec import Cleanup, TopicSpec
 
@@ -20,6 +21,12 @@ class SteeringAnswer(Record, frozen=True, kw_only=True):
     away_from: OptionalName = ""
     share: Ratio = 1.0
     """How much of the audience is moved; the rest is the control and keeps the default order."""
+    split: dict[str, Ratio] = {}
+    """Of those moved, how much goes first to each pathway; empty: all to the first of the order."""
+    ramp: list[RampStep] = []
+    """How viewers return by themselves: from each time on only so many stay moved."""
+    flaps: Count = 0
+    """How often the audience was moved again soon after it had been brought back."""
     ttl_s: Positive
     max_bitrate_kbps: Positive | None = None
     p2p: bool | None = None
@@ -39,6 +46,6 @@ STEERING = TopicSpec(
     key_of=lambda answer: answer.audience,
     describes="The steering answer being served now, per audience.",
     producers=("cdn",),
-    consumers=("gateway", "console"),
+    consumers=("gateway", "cdn", "console"),
     cleanup=Cleanup.COMPACT,
 )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from topics.fields import EpochMs, Name, Record
+from topics.fields import MAX_NAME, EpochMs, Name, OptionalName, Record
 from topics.spec import TopicSpec
 
 
@@ -19,17 +19,25 @@ class Sample(Record, frozen=True, kw_only=True):
     tags: dict[str, str] = {}
 
 
+MAX_SERIES = 100_000
+"""In one record."""
+
+
 class Samples(msgspec.Struct, frozen=True, kw_only=True):
     """Many samples as columns; `series[which[i]]` has the value `value[i]` at `time_ms[i]`."""
 
-    series: Annotated[list[str], msgspec.Meta(max_length=100_000)]
+    series: Annotated[list[str], msgspec.Meta(max_length=MAX_SERIES)]
     which: list[int]
     time_ms: list[EpochMs]
     value: list[float]
+    id: list[OptionalName] = []
+    """Of every sample, or of none."""
 
     def __post_init__(self) -> None:
         if not len(self.which) == len(self.time_ms) == len(self.value):
             raise ValueError("which, time_ms and value differ in length")
+        if self.id and len(self.id) != len(self.which):
+            raise ValueError("id differs in length from which, time_ms and value")
         if self.which and not 0 <= min(self.which) <= max(self.which) < len(self.series):
             raise ValueError("which points outside series")
 
@@ -50,7 +58,8 @@ def split_series(series: str) -> tuple[str, str, dict[str, str]]:
     """Return service, metric and tags of a series' canonical name.
 
     Raises:
-        ValueError: the text is not of the form ``service/metric`` or ``service/metric{tag=value,...}``.
+        ValueError: the text is not of the form ``service/metric`` or ``service/metric{tag=value,...}``, or
+            service or metric is no `Name`.
 
     >>> split_series("payment/error_rate{az=1,region=eu}")
     ('payment', 'error_rate', {'az': '1', 'region': 'eu'})
@@ -59,6 +68,8 @@ def split_series(series: str) -> tuple[str, str, dict[str, str]]:
     service, slash, metric = head.partition("/")
     if not (service and slash and metric) or (brace and not inside.endswith("}")):
         raise ValueError(f"series {series!r} is not service/metric or service/metric{{tag=value,...}}")
+    if max(len(service), len(metric)) > MAX_NAME:
+        raise ValueError(f"series {series[:40]!r}... has a service or metric of over {MAX_NAME} characters")
     if not brace:
         return service, metric, {}
     pairs = [pair.partition("=") for pair in inside[:-1].split(",") if pair]
