@@ -17,6 +17,7 @@ class DemoSettings(Section):
     max_beats_per_s: PositiveFloat
     fed_within_s: PositiveFloat
     tick_ms: PositiveInt
+    most_behind_s: PositiveFloat
     largest_minute: PositiveInt
     fault_minutes: NonNegativeInt
     healed_minutes: NonNegativeInt

@@ -42,8 +42,17 @@ class EngineSettings(Section):
     """How records are fetched, checkpointed and watched."""
 
     batch_max_records: PositiveInt
+    batch_max_bytes: PositiveInt
+    batch_wait_ms: NonNegativeFloat
     fetch_wait_ms: PositiveInt
+    session_timeout_s: Annotated[float, Field(ge=1)]
+    fetch_min_bytes: PositiveInt
+    fetch_max_bytes: PositiveInt
+    read_ahead_records: PositiveInt
+    read_ahead_kbytes: PositiveInt
+    young_objects: PositiveInt
     checkpoint_interval_s: PositiveFloat
+    checkpoint_most_share: Annotated[float, Field(gt=0, le=1)]
     remembered_ids: PositiveInt
     idle_after_s: PositiveFloat
     max_future_ms: PositiveInt
@@ -60,6 +69,7 @@ class QoeSettings(Section):
     """Windows, cohorts and thresholds of playback QoE."""
 
     window_s: PositiveFloat
+    slide_s: NonNegativeFloat
     lateness_s: NonNegativeFloat
     dimensions: tuple[str, ...]
     cohorts: tuple[tuple[str, ...], ...]
@@ -67,24 +77,85 @@ class QoeSettings(Section):
     max_scopes: PositiveInt
     max_leaf_cells: PositiveInt
     min_viewers: PositiveFloat
+    min_told_viewers: NonNegativeFloat
+    min_impact_viewers: NonNegativeFloat
+    observation_ms: PositiveFloat
+    noticed_wait_ms: NonNegativeInt
+    business_errors: tuple[str, ...]
+    sketch_lowest_ms: PositiveFloat
+    sketch_highest_ms: PositiveFloat
+    sketch_accuracy: Annotated[float, Field(gt=0, lt=1)]
     baseline_half_life_windows: PositiveFloat
     warmup_windows: NonNegativeInt
     sigmas_high: PositiveFloat
     sigmas_critical: PositiveFloat
+    learn_sigmas: PositiveFloat
     stalled_ratio_rise: Share
     stalled_ratio_critical_rise: Share
     start_failure_warn: Share
     start_failure_critical: Share
+    exit_rise_warn: Share
+    exit_rise_critical: Share
+    playback_failure_warn: Share
+    playback_failure_critical: Share
     rebuffering_warn: Share
     rebuffering_critical: Share
     startup_warn_ms: PositiveFloat
     startup_critical_ms: PositiveFloat
+    live_latency_rise_warn_ms: PositiveFloat
+    live_latency_rise_critical_ms: PositiveFloat
     bitrate_drop_warn: Share
     bitrate_drop_critical: Share
     level_least_spread_share: Share
     history_windows: PositiveInt
     relearn_after_windows: PositiveInt
     clear_after_windows: PositiveInt
+    unseen_windows: NonNegativeInt
+    explain_within_windows: NonNegativeInt
+    impact_growth: Annotated[float, Field(gt=1)]
+
+    @field_validator("slide_s")
+    @classmethod
+    def _must_divide_the_window(cls, value: float, info: ValidationInfo) -> float:
+        """A window is made of whole panes, each of whole milliseconds."""
+        window_ms, slide_ms = 1000 * info.data.get("window_s", 0.0), 1000 * value
+        whole = abs(slide_ms - round(slide_ms)) < 1e-6 and slide_ms >= 1
+        if value and not (whole and round(window_ms) % round(slide_ms) == 0):
+            raise PydanticCustomError(
+                "not_a_divisor",
+                "0, or whole milliseconds that window_s, {window_s}, is a multiple of",
+                {"window_s": info.data.get("window_s")},
+            )
+        return value
+
+    @property
+    def window_ms(self) -> int:
+        """Length of a window."""
+        return round(1000 * self.window_s)
+
+    @property
+    def slide_ms(self) -> int:
+        """Time between the ends of two windows."""
+        return round(1000 * self.slide_s) or self.window_ms
+
+
+class AudienceSettings(Section):
+    """When viewers vanish or surge."""
+
+    cohorts: tuple[tuple[str, ...], ...]
+    half_life_windows: PositiveFloat
+    warmup_windows: PositiveInt
+    min_viewers: PositiveFloat
+    drop: Share
+    drop_critical: Share
+    surge: PositiveFloat
+    sigmas: PositiveFloat
+    silent_after_s: PositiveFloat
+    least_wander: PositiveFloat
+    profile_slots: PositiveInt
+    profile_weeks: PositiveInt
+    max_audiences: PositiveInt
+    relearn_after_windows: PositiveInt
 
 
 class SegmentSettings(Section):
@@ -113,10 +184,18 @@ class SegmentSettings(Section):
 
 
 class IncidentSettings(Section):
-    """What is one incident, and what it remembers."""
+    """What is one incident, how bad it is, when it pages, and what it remembers."""
 
     reopen_within_s: NonNegativeFloat
     impact_growth: Annotated[float, Field(gt=1)]
+    high_viewers: PositiveFloat
+    critical_viewers: PositiveFloat
+    raise_after_s: PositiveFloat
+    page_after_s: NonNegativeFloat
+    flaps: PositiveInt
+    flap_window_s: PositiveFloat
+    steady_s: PositiveFloat
+    look_every_s: PositiveFloat
     series_per_subject: PositiveInt
     causes: PositiveInt
     timeline_entries: PositiveInt
@@ -138,12 +217,66 @@ class PolicySettings(Section):
     max_report_age_s: PositiveFloat
     never_reroute: tuple[str, ...]
     ladder_kbps: tuple[PositiveFloat, ...]
+    retry_after_s: NonNegativeFloat
+    control_share: Share
+    max_step_share: Share
+    hard_first_share: Share
+    congested_load: Share
+    verify_alpha: Share
+    verify_tightest_at: PositiveFloat
+    verify_warmup_viewers: PositiveInt
+    verify_within_s: PositiveFloat
+    well_ratio: Share
+    verified_dwell_s: NonNegativeFloat
+    return_shares: tuple[Share, ...]
+    return_dwell_s: NonNegativeFloat
+    flap_window_s: NonNegativeFloat
+    most_flaps: NonNegativeInt
+    obey_within_s: PositiveFloat
+    clean_error_rate: Share
+    blind_after_s: PositiveFloat
+
+
+class RoutingSettings(Section):
+    """How a request finds its node."""
+
+    weight_proximity: Share
+    weight_health: Share
+    weight_content: Share
+    weight_headroom: Share
+    proximity_reach_km: PositiveFloat
+    least_health: Share
+    backup_max_load: Share
+    target_max_load: Share
+    backups: NonNegativeInt
+    access_ms: NonNegativeFloat
+    service_ms: NonNegativeFloat
+    start_round_trips: NonNegativeFloat
+    first_buffer_s: NonNegativeFloat
+    start_bitrate_kbps: PositiveFloat
+    same_isp_km: NonNegativeFloat
+    same_region_km: NonNegativeFloat
+    elsewhere_km: NonNegativeFloat
+    unmeasured_kbps: PositiveFloat
+    nodes_every_s: NonNegativeFloat
+
+
+class PlacementSettings(Section):
+    """Where titles are kept."""
+
+    weight_demand: Share
+    weight_headroom: Share
+    weight_latency: Share
+    sites: PositiveInt
+    sites_per_doubling: NonNegativeFloat
 
 
 class ActorSettings(Section):
     """How actors know whom to obey, and when no longer."""
 
     signing_key: str
+    signing_key_id: str
+    other_keys: dict[str, str]
     lease_check_s: PositiveFloat
     max_switches: PositiveInt
     switch_window_s: PositiveFloat

@@ -16,10 +16,21 @@ from typing import Annotated, Any, get_origin
 from pydantic import Field, ValidationError
 
 from config import sections
+from config.budget import BudgetSettings
+from config.capacity import CapacitySettings
+from config.cmcd import CmcdSettings, SessionSettings
+from config.delivery import DeliverySettings
 from config.demo import DemoSettings
-from config.detection import DetectionSettings, EnsembleSettings
+from config.detection import DetectionSettings, DetectorSettings, EnsembleSettings
 from config.errors import ConfigError
+from config.fleets import FleetSettings
+from config.gateway import GatewaySettings
+from config.health import HealthSettings
+from config.latency import LatencySettings
+from config.learned import LearnedSettings
 from config.localisation import LocalisationFigures
+from config.notify import NotifySettings
+from config.steering import SteeringSettings
 
 PREFIX = "PLAYHEAD_"
 NESTING = "__"
@@ -29,7 +40,23 @@ READ_ELSEWHERE = frozenset(
 )
 """Variables that are no settings: the user's file, and how Kafka, Redis and containers are started."""
 
-DEFAULT_FILES = ("default.toml", "detection.toml", "localisation.toml", "demo.toml")
+DEFAULT_FILES = (
+    "default.toml",
+    "detection.toml",
+    "budget.toml",
+    "learned.toml",
+    "localisation.toml",
+    "gateway.toml",
+    "notify.toml",
+    "health.toml",
+    "cmcd.toml",
+    "steering.toml",
+    "delivery.toml",
+    "fleets.toml",
+    "latency.toml",
+    "demo.toml",
+    "capacity.toml",
+)
 """The figures of this package, by subject."""
 
 
@@ -44,17 +71,33 @@ class Settings(sections.Section):
     kafka: sections.KafkaSettings
     engine: sections.EngineSettings
     detection: DetectionSettings
+    detectors: DetectorSettings
     ensemble: EnsembleSettings
+    budget: BudgetSettings
+    learned: LearnedSettings
     qoe: sections.QoeSettings
+    audience: sections.AudienceSettings
     localisation: LocalisationFigures
     segments: sections.SegmentSettings
     incidents: sections.IncidentSettings
     policy: sections.PolicySettings
+    health: HealthSettings
+    routing: sections.RoutingSettings
+    placement: sections.PlacementSettings
     actors: sections.ActorSettings
     preferences: sections.PreferenceSettings
     cache: sections.CacheSettings
+    gateway: GatewaySettings
+    cmcd: CmcdSettings
+    sessions: SessionSettings
+    steering: SteeringSettings
+    delivery: DeliverySettings
+    notify: NotifySettings
     experiments: sections.ExperimentSettings
     demo: DemoSettings
+    capacity: CapacitySettings
+    fleets: FleetSettings
+    latency: LatencySettings
 
 
 @dataclass(frozen=True, slots=True)
