@@ -7,11 +7,12 @@ reports made after it do too, so that no mixture of old and new reports lets a C
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from config.sections import PolicySettings
 from models import words
+from models.sharing import Vessel, water_fill
 from topics.cdn import NodeReport
 from topics.steering import SteeringAnswer
 
@@ -27,6 +28,8 @@ class CdnLoad:
     """What viewers may be asking of it: the load of healthy nodes, the whole capacity of sick ones."""
     oldest_ms: int
     """Time of its oldest report."""
+    committed_gbps: float = 0.0
+    cost_per_gb: float = 0.0
 
     @property
     def ratio(self) -> float:
@@ -54,10 +57,12 @@ def cdn_loads(reports: Iterable[NodeReport], now_ms: int, max_age_ms: float) -> 
 class Backups:
     """Where viewers can be moved, and how many of them."""
 
-    order: list[str]
-    """Least loaded first; any of them can take all that is moved."""
+    split: dict[str, float]
+    """Of those moved, how much goes to each CDN, the most first; empty where none has room."""
     share: float
     """Of the audience, at most what was wanted."""
+    order: list[str]
+    """Those that take some, the most first, then those that could, for players whom the first fail."""
     said: list[str]
     """What speaks for or against each CDN, in words."""
 
@@ -69,18 +74,24 @@ def backups(
     max_load: float,
     answers: Iterable[SteeringAnswer],
     settings: PolicySettings,
+    ill: Mapping[str, str] | None = None,
+    already: Collection[str] = (),
 ) -> Backups:
-    """Return the CDNs that can take viewers from `away_from`, none where there are none.
+    """Return the CDNs that can take viewers from `away_from`, and how they share them; none without room.
 
     Args:
         wanted_share: of the audience, to be moved.
         max_load: no CDN may be driven over this share of its capacity.
         answers: the steering in force for other audiences: its moves need room too, and what it
             leaves is no backup.
+        ill: CDNs that viewers ail on, with what they see: no backups, whatever their nodes say.
+        already: CDNs that take viewers of this audience now. They have begun below the load at which a
+            backup may begin, and may be driven up to `max_load`.
     """
     answers = [answer for answer in answers if answer.away_from]
     left = {answer.away_from for answer in answers}
     demand = loads[away_from].demand_gbps
+    vessels: dict[str, Vessel] = {}
     fits: dict[str, float] = {}
     said = []
     for cdn, load in loads.items():
@@ -90,32 +101,54 @@ def backups(
         if cdn in left:
             said.append(f"{about}: viewers are being steered away from it")
             continue
-        if load.ratio >= settings.backup_max_load:
+        if ill and cdn in ill:
+            said.append(f"{about}: {ill[cdn]}")
+            continue
+        if load.ratio >= settings.backup_max_load and cdn not in already:
             said.append(f"{about}: a backup must be below {words.percent(settings.backup_max_load)}")
             continue
-        room = max_load * load.capacity_gbps - load.load_gbps - _reserved(load, loads, answers)
+        promised = load.load_gbps + _reserved(load, loads, answers)
+        room = max_load * load.capacity_gbps - promised
         fit = min(room / demand, 1.0) if demand > 0 else float(room > 0)
         if fit < settings.least_share:
             said.append(f"{about}: no room below {words.percent(max_load)}")
             continue
         said.append(f"{about}: can take {words.percent(fit)} of what {away_from} carries")
         fits[cdn] = fit
-    share = min(wanted_share, max(fits.values(), default=0.0))
-    order = sorted(
-        (cdn for cdn, fit in fits.items() if fit >= share), key=lambda cdn: (loads[cdn].ratio, cdn)
+        vessels[cdn] = Vessel(load.capacity_gbps, promised, load.committed_gbps, load.cost_per_gb)
+    emptiest = sorted(vessels, key=lambda cdn: (loads[cdn].ratio, cdn))
+    if demand <= 0:
+        first = dict.fromkeys(emptiest[:1], 1.0)
+        return Backups(first, wanted_share if first else 0.0, emptiest, said)
+    taken = water_fill(wanted_share * demand, vessels, max_load)
+    total = sum(taken.values())
+    if total < settings.least_share * demand:
+        return Backups({}, 0.0, [], said)
+    by_most = sorted((cdn for cdn in taken if taken[cdn] > 0), key=lambda cdn: (-taken[cdn], cdn))
+    share = min(wanted_share, total / demand)
+    return Backups(
+        split={cdn: taken[cdn] / total for cdn in by_most},
+        share=share,
+        order=[*by_most, *(cdn for cdn in emptiest if cdn not in by_most and fits[cdn] >= share)],
+        said=said,
     )
-    return Backups(order, share, said)
 
 
 def _reserved(load: CdnLoad, loads: Mapping[str, CdnLoad], answers: Iterable[SteeringAnswer]) -> float:
-    """Return what is on its way to a CDN since its nodes last spoke, in Gb/s."""
+    """Return what is on its way to a CDN since its nodes last spoke, in Gb/s.
+
+    Players ask within a TTL and arrive within another: until then a report may show some of them, or none.
+    """
     return sum(
-        answer.share * loads[answer.away_from].demand_gbps
+        answer.share * part_of(answer, load.cdn) * loads[answer.away_from].demand_gbps
         for answer in answers
-        if load.cdn in answer.pathway_priority[:1]
-        and answer.away_from in loads
-        and answer.time_ms > load.oldest_ms
+        if answer.away_from in loads and answer.time_ms + 2_000 * answer.ttl_s > load.oldest_ms
     )
+
+
+def part_of(answer: SteeringAnswer, cdn: str) -> float:
+    """Return which part of those an answer moves goes to `cdn` first."""
+    return answer.split.get(cdn, 0.0) if answer.split else float(answer.pathway_priority[:1] == [cdn])
 
 
 def _summed(cdn: str, nodes: list[NodeReport]) -> CdnLoad:
@@ -128,4 +161,6 @@ def _summed(cdn: str, nodes: list[NodeReport]) -> CdnLoad:
         load_gbps=load,
         demand_gbps=load + sick,
         oldest_ms=min(node.time_ms for node in nodes),
+        committed_gbps=sum(node.committed_gbps for node in nodes),
+        cost_per_gb=max(node.cost_per_gb for node in nodes),
     )

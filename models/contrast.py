@@ -71,11 +71,15 @@ class _Remainders:
     alone: NDArray[np.bool_]  # [group]
 
 
-def suspects(panel: Panel, figures: LocalisationFigures) -> list[Suspect]:
-    """What may have caused the excess of the last window, best first; empty when nothing stands out."""
-    cube = roll_up(panel, figures)
+def suspects(panel: Panel, figures: LocalisationFigures, least_excess: float = 0.0) -> list[Suspect]:
+    """What may have caused the excess of the last window, best first.
+
+    Empty when nothing stands out, or all there is to explain is less than ``least_excess``.
+    """
+    least_excess = max(least_excess, figures.least_excess_viewers)
+    cube = roll_up(panel, figures, least_excess)
     all_excess = max(float(cuboid.excess.max()) for cuboid in cube.values())
-    if all_excess < figures.least_excess_viewers:
+    if all_excess < least_excess:
         return []
     groups = [
         _groups(cuboid, figures.least_share * all_excess, figures.max_causes) for cuboid in cube.values()
@@ -126,9 +130,10 @@ def _credits(
 ) -> tuple[list[Floats], dict[tuple[tuple[int, ...], int], float]]:
     """How well each group is cut, 0..1: not too fine, by group; and not too coarse, by cell."""
     pairs = [
-        (number, cube[tuple(a for a in each.cuboid.axes if a != axis)])
+        (number, cube[axes])
         for number, each in enumerate(groups)
-        for axis in each.cuboid.axes
+        for axes in each.cuboid.parents
+        if axes in cube
     ]
     well, ill = _verdicts([_remainders(groups[number], parent) for number, parent in pairs], figures)
     outside = [np.ones(len(each.sets)) for each in groups]
@@ -145,7 +150,7 @@ def _credits(
 
 
 def _remainders(groups: _Groups, parent: Cuboid) -> _Remainders:
-    """What is beside each group in the parents of its cells, which name all their dimensions but one."""
+    """What is beside each group in the parents of its cells."""
     cuboid, cells, taken = groups.cuboid, groups.cells, groups.taken
     parents, place = np.unique(parent.cell_of[cuboid.leaf[cells]], return_inverse=True)
     held = np.minimum(taken @ np.eye(len(parents))[place], 1)  # [group, parent]

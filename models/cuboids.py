@@ -7,13 +7,15 @@ Arrays are shaped [window, cell]; the last window is the one to explain, those b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import combinations
-from typing import Self
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations, permutations
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 
 from config.localisation import LocalisationFigures
 
@@ -23,6 +25,7 @@ Ints = NDArray[np.int64]
 NOT_KEPT = -1
 _LEAST_RATE, _MOST_RATE = 1e-5, 1 - 1e-3  # a logarithm is taken of rates and of their complements
 _LARGEST_KEY = 2**62
+_DENSE = 8  # numbers of cells are used as they are while no more than so many times the leaves
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +80,16 @@ class Cells:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+class Structure(NamedTuple):
+    """How the dimensions of a panel hang together."""
+
+    varying: tuple[int, ...]
+    """Those with several values."""
+    implied: frozenset[tuple[int, int]]
+    """Pairs of these of which the first tells the second, as an ISP may tell its region."""
+
+
+@dataclass(frozen=True, eq=False)
 class Panel:
     """Windows aligned on the leaf cells that appear in any of them."""
 
@@ -86,17 +98,12 @@ class Panel:
     codes: Ints  # [leaf, dimension]
     bad: Floats  # [window, leaf]
     total: Floats  # [window, leaf]
-    groupings: dict[tuple[int, ...], tuple[Ints, Ints]] = field(default_factory=dict)
+    structure: Structure
 
-    def grouped(self, axes: tuple[int, ...]) -> tuple[Ints, Ints]:
-        """The leaves in an order that puts those alike on these axes together, and where each group starts.
-
-        Found once for all panels of the same leaves.
-        """
-        if axes not in self.groupings:
-            sizes = [len(self.vocabulary[axis]) for axis in axes]
-            self.groupings[axes] = _grouped(self.codes[:, list(axes)], sizes)
-        return self.groupings[axes]
+    @cached_property
+    def by_leaf(self) -> Floats:
+        """Bad viewers of each window, then all viewers of each, [leaf, 2 * windows]."""
+        return np.ascontiguousarray(np.concatenate((self.bad, self.total)).T)
 
     def without(self, leaves: NDArray[np.bool_]) -> Panel:
         """The panel as if the viewers of these leaf cells had never been there."""
@@ -129,7 +136,22 @@ def align(windows: Sequence[Cells]) -> Panel:
         np.bincount(place, np.concatenate(counts), shape[0] * shape[1]).astype(np.float64).reshape(shape)
         for counts in zip(*((window.bad, window.total) for window in windows), strict=True)
     )
-    return Panel(dimensions, vocabulary, codes[order[starts]], bad, total)
+    distinct = codes[order[starts]]
+    return Panel(dimensions, vocabulary, distinct, bad, total, _structure(distinct))
+
+
+def _structure(codes: Ints) -> Structure:
+    sizes = codes.max(axis=0, initial=-1) + 1
+    values = [np.unique(column).size for column in codes.T]
+    varying = tuple(axis for axis, count in enumerate(values) if count > 1)
+    implied = set()
+    for one, other in combinations(varying, 2):
+        both = np.unique(codes[:, one] * sizes[other] + codes[:, other]).size
+        if both == values[one]:
+            implied.add((one, other))
+        elif both == values[other]:
+            implied.add((other, one))
+    return Structure(varying, frozenset(implied))
 
 
 def _recoded(window: Cells, places: list[dict[str, int]]) -> Ints:
@@ -159,6 +181,7 @@ class Cuboid:
     """The roll-up on some axes, keeping the cells that hold enough bad viewers to matter."""
 
     axes: tuple[int, ...]
+    parents: tuple[tuple[int, ...], ...]  # axes of the cuboids that are one step coarser
     leaf: Ints  # [cell] one of its leaf cells, which names it and finds its parents
     cell_of: Ints  # [leaf] its cell, or NOT_KEPT
     bad: Floats  # [window, cell]
@@ -171,25 +194,39 @@ class Cuboid:
 Cube = dict[tuple[int, ...], Cuboid]
 
 
-def roll_up(panel: Panel, figures: LocalisationFigures) -> Cube:
+def roll_up(panel: Panel, figures: LocalisationFigures, least_excess: float = 0.0) -> Cube:
     """All cuboids of up to ``max_dimensions`` dimensions, coarse ones first.
 
     A cell can only explain ``least_share`` of the excess if it holds as many bad viewers, and so must the
     cells it is part of: the others are not kept (the pruning of Apriori, Agrawal & Srikant, VLDB 1994).
+    An excess below ``least_excess`` is of no interest.
     """
     cube: Cube = {(): _cuboid(panel, (), [], 0.0, figures)}
-    most = max(float(cube[()].excess[0]), 0.0)
-    varying = [axis for axis in range(len(panel.dimensions)) if np.unique(panel.codes[:, axis]).size > 1]
+    most = max(float(cube[()].excess[0]), least_excess)
+    varying, implied = panel.structure
     for axes in _subsets(varying, figures.max_dimensions):
+        if any(pair in implied for pair in permutations(axes, 2)):
+            continue  # the same cells as without the dimension that the other tells
         coarser = [cube.get(tuple(a for a in axes if a != axis)) for axis in axes]
         parents = [parent for parent in coarser if parent is not None]
         if len(parents) < len(axes):
             continue  # a parent holds no cell that matters
         cuboid = _cuboid(panel, axes, parents, max(figures.least_share * most, 1.0), figures)
         if cuboid.leaf.size:
-            cube[axes] = cuboid
+            cube[axes] = replace(cuboid, parents=tuple(_coarser(axes, implied)))
             most = max(most, float(cuboid.excess.max()))
     return cube
+
+
+def _coarser(axes: tuple[int, ...], implied: Set[tuple[int, int]]) -> Iterator[tuple[int, ...]]:
+    """Axes without one of them, and with one replaced by what it tells: an ISP by its region."""
+    for axis in axes:
+        others = tuple(a for a in axes if a != axis)
+        yield others
+        for told in sorted(b for a, b in implied if a == axis):
+            swapped = tuple(sorted((*others, told)))
+            if not any(pair in implied for pair in permutations(swapped, 2)):
+                yield swapped
 
 
 def _cuboid(
@@ -199,20 +236,42 @@ def _cuboid(
     least_bad: float,
     figures: LocalisationFigures,
 ) -> Cuboid:
-    """The cells on these axes that hold enough bad viewers now."""
-    order, starts = panel.grouped(axes)
-    heavy = np.add.reduceat(panel.bad[-1, order], starts) >= least_bad
-    sizes = np.diff(starts, append=len(order))
-    order, sizes = order[np.repeat(heavy, sizes)], sizes[heavy]
-    starts = np.cumsum(sizes) - sizes
-    leaf = order[starts]
+    """The cells on these axes that hold enough bad viewers now; a cell has all its leaves in its parents."""
+    leaves, key = _keyed(panel, axes, parents)
+    heavy = np.bincount(key, panel.bad[-1, leaves]) >= least_bad
+    cell = np.where(heavy, np.cumsum(heavy) - 1, NOT_KEPT)[key]
+    leaves, cell = leaves[cell != NOT_KEPT], cell[cell != NOT_KEPT]
+    cells = int(heavy.sum())
+    leaf = np.empty(cells, np.int64)
+    leaf[cell[::-1]] = leaves[::-1]  # the first of each
     cell_of = np.full(len(panel.codes), NOT_KEPT, np.int64)
-    cell_of[order] = np.repeat(np.arange(len(leaf)), sizes)
-    bad = np.add.reduceat(panel.bad[:, order], starts, axis=1)
-    total = np.add.reduceat(panel.total[:, order], starts, axis=1)
+    cell_of[leaves] = cell
+    bad, total = _summed(panel, cell_of, cells)
     priors = [parent.expected[parent.cell_of[leaf]] for parent in parents] or [_typical_rate(panel)]
     expected, known = baseline(bad[:-1], total[:-1], np.mean(priors, axis=0), figures)
-    return Cuboid(axes, leaf, cell_of, bad, total, expected, known, bad[-1] - total[-1] * expected)
+    return Cuboid(axes, (), leaf, cell_of, bad, total, expected, known, bad[-1] - total[-1] * expected)
+
+
+def _keyed(panel: Panel, axes: tuple[int, ...], parents: Sequence[Cuboid]) -> tuple[Ints, Ints]:
+    """The leaves that lie in a kept cell of every parent, and a number for each that names its cell."""
+    if not axes:
+        everyone = np.arange(len(panel.codes))
+        return everyone, np.zeros_like(everyone)
+    leaves = np.flatnonzero(np.logical_and.reduce([parent.cell_of != NOT_KEPT for parent in parents]))
+    without_last, values = parents[-1], len(panel.vocabulary[axes[-1]])
+    key = without_last.cell_of[leaves] * values + panel.codes[leaves, axes[-1]]
+    if len(without_last.leaf) * values > _DENSE * len(leaves):
+        key = np.unique(key, return_inverse=True)[1]
+    return leaves, key
+
+
+def _summed(panel: Panel, cell_of: Ints, cells: int) -> tuple[Floats, Floats]:
+    """Bad and all viewers added up by cell, [window, cell] each."""
+    kept = cell_of != NOT_KEPT
+    ends = np.concatenate(([0], np.cumsum(kept)))
+    membership = sparse.csc_array((np.ones(ends[-1]), cell_of[kept], ends), shape=(cells, len(cell_of)))
+    bad, total = np.split((membership @ panel.by_leaf).T, 2)
+    return bad, total
 
 
 def _subsets(axes: Sequence[int], largest: int) -> Iterator[tuple[int, ...]]:

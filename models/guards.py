@@ -9,6 +9,7 @@ from models import words
 from models.levers import Lever
 from topics import OUTCOMES
 from topics.commands import CommandKind, Outcome, OutcomeStatus
+from topics.controls import Control
 from topics.emission import Emission
 from topics.fields import derive_id
 from topics.incidents import Incident
@@ -54,14 +55,18 @@ def too_small(incident: Incident, lever: Lever, policy: Policy) -> Held | None:
     return None
 
 
-def dry_run(incident: Incident, policy: Policy) -> str:
-    """Return why a command may only be a dry run, or nothing."""
+def dry_run(incident: Incident, policy: Policy, approved: Control | None = None) -> str:
+    """Return why a command may only be a dry run, or nothing.
+
+    Args:
+        approved: a person's word that lets it pass the blast radius.
+    """
     if not policy.policy:
         return f"dry run: no policy allows {policy.allows}"
     if policy.dry_run:
         return f"dry run: policy {policy.policy} is one"
     most = policy.approval_over_viewers
-    if most is not None and incident.impact_viewers > most:
+    if most is not None and incident.impact_viewers > most and approved is None:
         return f"needs approval: more than {most:,.0f} viewers"
     return ""
 

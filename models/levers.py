@@ -54,7 +54,15 @@ def choose(incident: Incident, settings: PolicySettings) -> Choice:
     """Return the lever that fits the cause of `incident`."""
     if incident.kind is AnomalyKind.INGEST_FAILURE:
         return _ingest(incident)
-    cause = incident.cause
+    return delivery(incident.cause, incident.scope, settings)
+
+
+def delivery(cause: Cell, scope: Cell, settings: PolicySettings) -> Choice:
+    """Return the lever that fits a cause among viewers, or why there is none.
+
+    Args:
+        scope: whom was looked at, such as the viewers of one title.
+    """
     if not cause:
         return Choice(None, ["the cause is not known: to move viewers could make it worse"])
     beyond = [name for name in settings.never_reroute if name in cause]
@@ -64,18 +72,57 @@ def choose(incident: Incident, settings: PolicySettings) -> Choice:
     levers: list[Lever] = []
     others: list[str] = []
     if CDN in cause:
-        levers.append(_steer(incident))
+        levers.append(_steer(cause, scope))
     if BITRATE in cause:
         cap = _cap_below(cause[BITRATE], settings.ladder_kbps)
         if cap is None:
             others.append(f"shed: there is nothing to offer below {cause[BITRATE]} kb/s")
         else:
-            levers.append(_cap(incident, cap))
+            levers.append(_cap(cause, scope, cap))
     if cause.get(P2P) == "1":
-        levers.append(_leave_peers(incident))
+        levers.append(_leave_peers(cause, scope))
     if not levers:
         return Choice(None, others or [f"no lever reaches {cell_key(cause)}: it is the same on every CDN"])
     return Choice(levers[0], [*others, *(f"{each.does}: less direct" for each in levers[1:])])
+
+
+def in_words(cause: Cell, scope: Cell, settings: PolicySettings) -> str:
+    """Return what could help, or why nothing would."""
+    choice = delivery(cause, scope, settings)
+    return words.sentence(choice.lever.does if choice.lever is not None else choice.others[0])
+
+
+OWNERS = (
+    ("app_version", "release of app {}"),
+    ("player_version", "release of player {}"),
+    ("channel", "ingest of channel {}"),
+    ("title", "content and packaging of {}"),
+    ("cdn", "CDN {}"),
+    ("isp", "ISP {}"),
+    ("region", "network of {}"),
+    ("bitrate_kbps", "encoding and packaging of {} kb/s"),
+    ("platform", "player on {}"),
+    ("device", "player on {}"),
+)
+"""Whose business a value of a dimension is; where a cause names several, the first is nearest to it."""
+
+
+def owner(cause: Cell) -> str:
+    """Return whose business a cause is.
+
+    >>> owner({"cdn": "b", "device": "tv"}), owner({"cdn": "b", "isp": "3320"}), owner({"p2p": "1"})
+    ('CDN b', 'CDN b with ISP 3320', 'peer-to-peer delivery')
+    >>> owner({})
+    'unknown or external'
+    """
+    if not cause:
+        return "unknown or external"
+    if CDN in cause and "isp" in cause and not {name for name, _ in OWNERS[:4]} & cause.keys():
+        return words.name(f"CDN {cause[CDN]} with ISP {cause['isp']}")
+    for name, who in OWNERS:
+        if name in cause:
+            return words.name(who.format(cause[name]))
+    return "peer-to-peer delivery" if P2P in cause else words.name(f"whoever runs {cell_key(cause)}")
 
 
 def _ingest(incident: Incident) -> Choice:
@@ -98,15 +145,16 @@ def _ingest(incident: Incident) -> Choice:
     )
 
 
-def _audience(incident: Incident, *without: str) -> Cell:
+def _audience(cause: Cell, scope: Cell, *without: str) -> Cell:
     """Whom a lever reaches: the scope and the rest of the cause."""
-    return {
-        name: value for name, value in {**incident.scope, **incident.cause}.items() if name not in without
-    }
+    return {name: value for name, value in {**scope, **cause}.items() if name not in without}
 
 
-def _steer(incident: Incident) -> Lever:
-    audience, away_from = _audience(incident, CDN), incident.cause[CDN]
+def _steer(cause: Cell, scope: Cell) -> Lever:
+    # Nobody can be addressed by the bitrate of the moment or by where the bytes come from, nor by what is not
+    # known of him: then those of whom it is known are moved with him.
+    audience, away_from = _audience(cause, scope, CDN, BITRATE, P2P), cause[CDN]
+    audience = {name: value for name, value in audience.items() if value}
     return Lever(
         kind=CommandKind.STEER,
         target=words.name(cell_key(audience)),
@@ -117,8 +165,8 @@ def _steer(incident: Incident) -> Lever:
     )
 
 
-def _cap(incident: Incident, cap_kbps: float) -> Lever:
-    audience = _audience(incident, BITRATE)
+def _cap(cause: Cell, scope: Cell, cap_kbps: float) -> Lever:
+    audience = _audience(cause, scope, BITRATE)
     return Lever(
         kind=CommandKind.SHED,
         target=words.name(cell_key(audience)),
@@ -129,8 +177,8 @@ def _cap(incident: Incident, cap_kbps: float) -> Lever:
     )
 
 
-def _leave_peers(incident: Incident) -> Lever:
-    audience = _audience(incident, P2P)
+def _leave_peers(cause: Cell, scope: Cell) -> Lever:
+    audience = _audience(cause, scope, P2P)
     return Lever(
         kind=CommandKind.SHED,
         target=words.name(cell_key(audience)),

@@ -46,6 +46,7 @@ class Cause:
     expected_rate: float
     rest_rate: float | None  # of the viewers outside this cell and the causes found with it; None: nobody is
     contrast: str  # the same for people
+    acts: bool = False  # part of the best answer, as are causes that act at once; else one that may be meant
 
 
 class Localiser:
@@ -81,11 +82,12 @@ class Localiser:
         first = max(found[:1], together, key=lambda findings: findings[0].score if findings else 0.0)
         ranked = [*together, *(self._beside(first, finding) for finding in found)]
         ranked.sort(key=lambda finding: -finding.score)
+        best = together if together and ranked[0] in together else ranked[:1]
         causes: dict[frozenset[tuple[str, str]], Cause] = {}
         for finding in ranked:
             if len(causes) >= self.figures.max_answers:
                 break
-            for cause in _causes(finding, all_excess, wording):
+            for cause in _causes(finding, all_excess, wording, acts=finding in best):
                 causes.setdefault(frozenset(cause.cell.items()), cause)
         return list(causes.values())[: self.figures.max_answers]
 
@@ -106,24 +108,19 @@ class Localiser:
         (backfitting), for they stain one another's remainders. Empty when one leaves nothing to explain.
         """
         together = [_Finding(panel, suspect, 1.0) for suspect in found if suspect.cuboid.axes][:1]
-        least = self.figures.least_share * found[0].all_excess
+        rest = _Rest(panel, self.figures, self.figures.least_share * found[0].all_excess)
         while together and sum(len(each.suspect.cells) for each in together) < self.figures.max_causes:
-            further = self._best_without(panel, together)
-            if further is None or further.suspect.all_excess < least:
+            further = rest.best_without(together)
+            if further is None:
                 break
             together.append(further)
             for place in range(len(together)):
                 others = [*together[:place], *together[place + 1 :]]
-                together[place] = self._best_without(panel, others) or together[place]
+                together[place] = rest.best_without(others) or together[place]
         if len(together) < 2:
             return []
         score = math.prod(each.suspect.score for each in together)
         return [_Finding(each.panel, each.suspect, score) for each in together]
-
-    def _best_without(self, panel: Panel, others: Sequence[_Finding]) -> _Finding | None:
-        rest = panel.without(np.any([other.leaves for other in others], axis=0))
-        named = [suspect for suspect in _suspects(rest, self.figures) if suspect.cuboid.axes]
-        return _Finding(rest, named[0], named[0].score) if named else None
 
 
 def localise(window: Cells, history: Sequence[Cells], figures: LocalisationFigures) -> list[Cause]:
@@ -154,6 +151,26 @@ class _Finding:
         return [self.panel.name(int(cuboid.leaf[cell]), cuboid.axes) for cell in self.suspect.cells]
 
 
+class _Rest:
+    """What is best to say of the viewers whom some findings leave out; it is searched once."""
+
+    def __init__(self, panel: Panel, figures: LocalisationFigures, least_excess: float) -> None:
+        self._panel = panel
+        self._figures = figures
+        self._least_excess = least_excess
+        self._known: dict[bytes, _Finding | None] = {}
+
+    def best_without(self, others: Sequence[_Finding]) -> _Finding | None:
+        leaves = np.any([other.leaves for other in others], axis=0)
+        key = leaves.tobytes()
+        if key not in self._known:
+            rest = self._panel.without(leaves)
+            found = _suspects(rest, self._figures, self._least_excess)
+            named = [suspect for suspect in found if suspect.cuboid.axes]
+            self._known[key] = _Finding(rest, named[0], named[0].score) if named else None
+        return self._known[key]
+
+
 def _of_use_beside(cell: dict[str, str], other: dict[str, str]) -> bool:
     """Whether one cell holds the other, or they hold different viewers."""
     shared = cell.keys() & other.keys()
@@ -161,11 +178,11 @@ def _of_use_beside(cell: dict[str, str], other: dict[str, str]) -> bool:
     return not agree or len(shared) == min(len(cell), len(other))
 
 
-def _suspects(panel: Panel, figures: LocalisationFigures) -> list[Suspect]:
-    return suspects(panel, figures) if panel.total[-1].any() else []
+def _suspects(panel: Panel, figures: LocalisationFigures, least_excess: float = 0.0) -> list[Suspect]:
+    return suspects(panel, figures, least_excess) if panel.total[-1].any() else []
 
 
-def _causes(finding: _Finding, all_excess: float, wording: Wording) -> Iterator[Cause]:
+def _causes(finding: _Finding, all_excess: float, wording: Wording, *, acts: bool) -> Iterator[Cause]:
     """The cells of a suspect, heaviest first."""
     panel, suspect = finding.panel, finding.suspect
     cuboid = suspect.cuboid
@@ -185,6 +202,7 @@ def _causes(finding: _Finding, all_excess: float, wording: Wording) -> Iterator[
             expected_rate=expected,
             rest_rate=rest_rate,
             contrast="; ".join([told, *rest, *_neighbours(panel, cuboid, cell)]),
+            acts=acts,
         )
 
 

@@ -10,41 +10,32 @@ Decisions follow from the incident, from what was decided for it before, and fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import msgspec
 
 from config.sections import PolicySettings
 from models import words
 from models.cdn_loads import CdnLoad, backups, cdn_loads
+from models.faults import Fault, recognise
 from models.guards import Held, dry_run, in_force, taken, too_small
+from models.leases import command_behind
 from models.levers import CDN, Choice, Lever, choose
-from models.obedience import signed
+from models.node_health import ailing
+from models.obedience import Key, signed
+from models.returning import no_room_back, on_the_way_back
+from models.surroundings import Surroundings, described
 from topics import COMMANDS
 from topics.anomalies import Severity
-from topics.cdn import NodeReport
 from topics.commands import Command, CommandKind
+from topics.controls import ControlVerb
 from topics.emission import Emission
 from topics.fields import derive_id
 from topics.incidents import Incident, IncidentState
-from topics.ingest import PipelineSelection
 from topics.policies import Policy
-from topics.steering import SteeringAnswer
 
 OWNER = "policy"
 FIRST_GENERATION = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What is known around an incident when it is decided about."""
-
-    policies: Sequence[Policy] = ()
-    nodes: Sequence[NodeReport] = ()
-    answers: Sequence[SteeringAnswer] = ()
-    """The steering being served to every audience."""
-    selection_of: Callable[[str], PipelineSelection | None] = lambda stream: None
 
 
 class Decided(msgspec.Struct, frozen=True):
@@ -77,7 +68,7 @@ class PolicyEngine:
         signing_key: what commands are signed with; empty leaves them unsigned.
     """
 
-    def __init__(self, settings: PolicySettings, signing_key: str) -> None:
+    def __init__(self, settings: PolicySettings, signing_key: Key) -> None:
         self._settings = settings
         self._key = signing_key
 
@@ -89,9 +80,9 @@ class PolicyEngine:
         if incident.time_ms < decided.time_ms:
             return decided, []
         decided = _up_to_date(decided, incident, around)
-        if incident.state is IncidentState.RESOLVED:
-            said = f"the incident is resolved: {incident.summary}"
-            return self._undone(decided, incident, said)
+        ended = self._ended(decided, incident, around)
+        if ended is not None:
+            return ended
         choice = choose(incident, self._settings)
         if choice.lever is None:
             undone: list[Emission] = []
@@ -105,6 +96,44 @@ class PolicyEngine:
             return after, emissions
         return self._given(decided, incident, plan)
 
+    def _ended(
+        self, decided: Decided, incident: Incident, around: Surroundings
+    ) -> tuple[Decided, list[Emission]] | None:
+        """Return what follows where nothing more is to be done about the incident; None where it lasts."""
+        taken_back = around.said(ControlVerb.UNDO, incident.time_ms, incident.incident)
+        if taken_back is not None:
+            after, undone = self._undone(decided, incident, f"taken back by {taken_back.by}")
+            after = msgspec.structs.replace(after, held=decided.held)
+            after, held = _held(after, incident, Held(f"{taken_back.by} has taken it back"))
+            return after, [*undone, *held]
+        if incident.state is not IncidentState.RESOLVED:
+            return None
+        if decided.lease is not None and incident.time_ms >= decided.lease.expires_ms:
+            return _blank(decided), []  # it has run out, and who serves it has seen to that
+        if decided.lease is not None and decided.lease.ramp:
+            return decided, []
+        if decided.lease is not None and decided.lease.kind is CommandKind.STEER:
+            return self._returning(decided, decided.lease, incident, around)
+        return self._undone(decided, incident, f"the incident is resolved: {incident.summary}")
+
+    def _returning(
+        self, decided: Decided, lease: Command, incident: Incident, around: Surroundings
+    ) -> tuple[Decided, list[Emission]]:
+        """Let the viewers return in steps; where the CDN has no room for them yet the steward sees to it."""
+        full = no_room_back(lease, around, incident.time_ms, self._settings)
+        if full:
+            return _held(decided, incident, Held(f"viewers stay moved: {full}", lease.kind))
+        answer = next((each for each in around.answers if each.audience == lease.target), None)
+        flaps = answer.flaps if answer is not None else 0
+        command = msgspec.structs.replace(
+            on_the_way_back(lease, incident, incident.time_ms, flaps, self._settings),
+            id=derive_id("command", incident.id, "return", lease.target),
+            generation=_next_generation(decided, incident, lease.target, around),
+            owner=OWNER,
+        )
+        after = msgspec.structs.replace(_blank(decided), generation=command.generation, lease=command)
+        return after, [Emission(COMMANDS, signed(command, self._key))]
+
     # -- from a lever to a command ------------------------------------------------------------------------
 
     def _plan(
@@ -112,20 +141,26 @@ class PolicyEngine:
     ) -> Command | Held:
         """Return the command to give, or why there is none."""
         policy = self._policy(lever.kind, around.policies)
-        dry = dry_run(incident, policy)
+        approved = around.said(ControlVerb.APPROVE, incident.time_ms, incident.incident)
+        dry = dry_run(incident, policy, approved)
         # What was only proposed has moved nobody: it is no reason to hold back when acting is allowed.
         decided = decided if dry else msgspec.structs.replace(decided, proposal=None)
         held = (
             too_small(incident, lever, policy)
             or self._already(decided, incident, lever, around)
             or taken(incident, lever, around.answers)
+            or self._tried(incident, lever, around)
         )
         if held is not None:
             return held
         command = self._command(decided, incident, lever, policy, around)
         reason = f"{lever.does}: {incident.summary}"
+        # A proposal is another record than the command it may become once it is allowed, and so is what is
+        # commanded anew after something else was served meanwhile.
+        what, since = "proposal" if dry else "command", _served_generation(lever.target, around)
         command = msgspec.structs.replace(
             command,
+            id=derive_id(what, incident.id, lever.kind, lever.target, since),
             reason=words.sentence(f"{reason} ({dry})" if dry else reason),
             dry_run=bool(dry),
             evidence=[words.sentence(cause.contrast) for cause in incident.causes if cause.contrast],
@@ -141,7 +176,18 @@ class PolicyEngine:
         nobody = Policy(time_ms=0, policy="", allows=kind, lease_s=self._settings.default_lease_s)
         return min(fitting, key=lambda policy: (policy.dry_run, policy.policy), default=nobody)
 
-    def _already(
+    def _tried(self, incident: Incident, lever: Lever, around: Surroundings) -> Held | None:
+        """Hold where nothing may be changed now, or where the same was tried and did not help."""
+        if lever.kind is CommandKind.FAIL_OVER:
+            frozen = around.said(ControlVerb.FREEZE, incident.time_ms)
+            return Held(f"frozen by {frozen.by}", lever.kind) if frozen is not None else None
+        hands_off = around.hands_off(incident.time_ms, self._settings)
+        if hands_off:
+            return Held(hands_off, lever.kind)
+        failed = around.failed(lever.target, incident.incident)
+        return Held(f"it was tried: {described(failed)}", lever.kind) if failed is not None else None
+
+    def _already(  # noqa: PLR0911 reasons to leave it stand side by side
         self, decided: Decided, incident: Incident, lever: Lever, around: Surroundings
     ) -> Held | None:
         """Hold where the last command is right still, or was given too short a while ago to change it."""
@@ -156,8 +202,17 @@ class PolicyEngine:
             return Held("it is commanded already", lever.kind, silent=True) if given else None
         if not commands:
             return None
+        if any(each.ramp for each in commands):
+            return None  # it is bad again on the way back: that way ends now
         if given and not self._is_worse(decided, incident):
             return Held("it is commanded already", lever.kind, silent=True)
+        found = around.verification_of(lever.target)
+        if given and decided.lease is not None and found is not None and found.incident == incident.incident:
+            return Held("it is being verified, and widened as it helps", lever.kind, silent=True)
+        return self._dwelling(incident, lever, commands)
+
+    def _dwelling(self, incident: Incident, lever: Lever, commands: Sequence[Command]) -> Held | None:
+        """Hold while the last command is too young to have shown its effect."""
         dwell_ms = self._settings.min_dwell_s * 1_000
         age_ms = incident.time_ms - max(each.time_ms for each in commands)
         if age_ms < dwell_ms:
@@ -181,7 +236,6 @@ class PolicyEngine:
         )
         first = decided.lease is None and decided.proposal is None
         return Command(
-            id=derive_id("command", incident.id, lever.kind, lever.target),
             time_ms=incident.time_ms,
             kind=lever.kind,
             target=lever.target,
@@ -205,7 +259,9 @@ class PolicyEngine:
         self, decided: Decided, incident: Incident, command: Command, policy: Policy, around: Surroundings
     ) -> Command | Held:
         """Return the command for as large a share as the limits and the CDNs' room allow."""
-        share = self._wanted_share(decided, incident, command, policy)
+        most = min(policy.limits.max_share, 1 - self._settings.control_share)
+        fault = recognise(incident, around.nodes, self._settings, policy.first_share, most)
+        share = min(self._wanted_share(decided, incident, command, policy, fault), most)
         if share < self._settings.least_share:
             return Held(f"the limits leave {words.percent(share)} of the audience to move", command.kind)
         loads = cdn_loads(around.nodes, incident.time_ms, self._settings.max_report_age_s * 1_000)
@@ -214,11 +270,16 @@ class PolicyEngine:
             if full:
                 return Held(f"peers' traffic would come back to the CDNs: {full}", command.kind)
         if command.kind is CommandKind.STEER:
-            return self._steered(incident, command, share, loads, around)
+            command = msgspec.structs.replace(
+                command, evidence=[words.sentence(f"{fault.kind}: {fault.said}"), *command.evidence]
+            )
+            return self._steered(decided, incident, command, share, loads, around)
         return msgspec.structs.replace(command, share=share)
 
-    def _wanted_share(self, decided: Decided, incident: Incident, command: Command, policy: Policy) -> float:
-        """Return the canary's share, or a wider one where the same lever is pulled and was not enough."""
+    def _wanted_share(
+        self, decided: Decided, incident: Incident, command: Command, policy: Policy, fault: Fault
+    ) -> float:
+        """Return the first step's share, or a wider one where the same lever is pulled and was not enough."""
         last = decided.last
         again = (
             last is not None
@@ -227,7 +288,13 @@ class PolicyEngine:
             and last.away_from == command.away_from
             and incident.time_ms < last.expires_ms
         )
-        share = last.share * self._settings.widen_factor if last is not None and again else policy.first_share
+        if last is not None and again and last.ramp:
+            share = last.share
+        elif last is not None and again:
+            wider = last.share * self._settings.widen_factor
+            share = min(wider, last.share + self._settings.max_step_share)
+        else:
+            share = fault.first_share if command.kind is CommandKind.STEER else policy.first_share
         most = policy.limits.max_viewers
         if most is not None and incident.impact_viewers > 0:
             share = min(share, most / incident.impact_viewers)
@@ -246,6 +313,7 @@ class PolicyEngine:
 
     def _steered(
         self,
+        decided: Decided,
         incident: Incident,
         command: Command,
         share: float,
@@ -262,13 +330,28 @@ class PolicyEngine:
         others = [
             each for each in in_force(around.answers, incident.time_ms) if each.audience != command.target
         ]
-        found = backups(loads, away_from, share, command.limits.max_load, others, self._settings)
-        if not found.order:
+        ill = ailing(around.incidents, command.audience, incident.incident)
+        already = _taking(decided.lease, command)
+        found = backups(
+            loads, away_from, share, command.limits.max_load, others, self._settings, ill, already=already
+        )
+        if not found.split:
             said = "; ".join(found.said) or "no other CDN reports its load"
             return Held(f"no CDN can take viewers of {away_from}: {said}", command.kind)
+        before = decided.lease
+        if before is not None and incident.time_ms >= before.expires_ms:
+            before = None
+        if before is not None and before.target == command.target and before.ramp:
+            # Bad again on the way back: those who have returned go where they were a moment ago.
+            return msgspec.structs.replace(
+                command, share=before.share, split=before.split, pathway_priority=before.pathway_priority
+            )
+        if before is not None and before.target == command.target and found.share < before.share:
+            return Held("more are moved already than there is room for now", command.kind, silent=True)
         return msgspec.structs.replace(
             command,
             share=found.share,
+            split=found.split if len(found.split) > 1 else {},
             pathway_priority=[*found.order, away_from],  # last, for players whom nothing else serves
             alternatives=[*command.alternatives, *found.said],
         )
@@ -298,9 +381,7 @@ class PolicyEngine:
     def _undone(self, decided: Decided, incident: Incident, why: str) -> tuple[Decided, list[Emission]]:
         """Undo the command in force, where there is one."""
         lease = decided.lease
-        blank = msgspec.structs.replace(
-            decided, lease=None, proposal=None, severity=Severity.LOW, impact_viewers=0.0, held=""
-        )
+        blank = _blank(decided)
         if lease is None:
             return blank, []
         generation = max(incident.time_ms, decided.generation + 1)
@@ -323,25 +404,28 @@ class PolicyEngine:
         return after, [Emission(COMMANDS, signed(command, self._key))]
 
 
+def _taking(lease: Command | None, command: Command) -> list[str]:
+    """Return the CDNs that take viewers of the audience by the lease in force."""
+    if lease is None or lease.target != command.target or command.time_ms >= lease.expires_ms:
+        return []
+    return list(lease.split) or lease.pathway_priority[:1]
+
+
+def _blank(decided: Decided) -> Decided:
+    return msgspec.structs.replace(
+        decided, lease=None, proposal=None, severity=Severity.LOW, impact_viewers=0.0, held=""
+    )
+
+
 def _up_to_date(decided: Decided, incident: Incident, around: Surroundings) -> Decided:
     """Return what was decided, with the lease as the actor has it, for it may have been renewed."""
     lease = decided.lease
-    for answer in around.answers:
+    for answer in in_force(around.answers, incident.time_ms):
         # What the actor is seen to serve may lag behind what was commanded: the newer of the two counts.
-        if (
-            lease is not None
-            and answer.audience == lease.target
-            and answer.incident == incident.incident
-            and answer.generation > lease.generation
-            and answer.expires_ms is not None
-        ):
-            lease = msgspec.structs.replace(
-                lease,
-                id=answer.command_id,
-                generation=answer.generation,
-                expires_ms=answer.expires_ms,
-                share=answer.share,
-            )
+        known = decided.generation if lease is None else lease.generation
+        same = lease is None or answer.audience == lease.target
+        if same and answer.command_id and answer.incident == incident.incident and answer.generation > known:
+            lease = command_behind(answer)
     return msgspec.structs.replace(decided, time_ms=incident.time_ms, lease=lease)
 
 
@@ -354,8 +438,13 @@ def _held(decided: Decided, incident: Incident, held: Held) -> tuple[Decided, li
 
 def _next_generation(decided: Decided, incident: Incident, target: str, around: Surroundings) -> int:
     """Return a generation above every one given to `target`, as far as is known."""
+    return max(incident.time_ms, decided.generation + 1, _served_generation(target, around) + 1)
+
+
+def _served_generation(target: str, around: Surroundings) -> int:
+    """Return the newest generation seen to be served to `target`."""
     served = [answer.generation for answer in around.answers if answer.audience == target]
     selection = around.selection_of(target)
     if selection is not None:
         served.append(selection.generation)
-    return max(incident.time_ms, decided.generation + 1, *(generation + 1 for generation in served))
+    return max(served, default=FIRST_GENERATION)

@@ -11,7 +11,7 @@ import msgspec
 
 from config.sections import ActorSettings
 from models import words
-from models.obedience import concerns, objection, outcome
+from models.obedience import concerns, keyring, objection, outcome
 from topics import SELECTION
 from topics.commands import Command, CommandKind, OutcomeStatus
 from topics.emission import Emission
@@ -55,6 +55,7 @@ class Selection:
 
     def __init__(self, settings: ActorSettings) -> None:
         self._settings = settings
+        self._keys = keyring(settings)
 
     def step(self, state: Selected | None, command: Command) -> tuple[Selected, list[Emission]]:
         """Return what is served after `command`, the selection if it changed, and the outcome."""
@@ -63,7 +64,7 @@ class Selection:
             return selected, []
         if command.id and command.id == selected.last_id:
             return selected, []
-        no = objection(command, selected.generation, self._settings.signing_key)
+        no = objection(command, selected.generation, self._keys)
         if not no and command.kind is CommandKind.RESUME and not _is_in_force(selected, command):
             no = f"{command.undoes or 'the command'} is not in force: {selected.in_force or 'nothing'} is"
         if not no and command.kind is CommandKind.FAIL_OVER:

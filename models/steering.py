@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from models import words
-from models.obedience import concerns, objection, outcome
+from models.obedience import Key, concerns, objection, outcome
 from topics import STEERING
 from topics.commands import Command, CommandKind, OutcomeStatus
 from topics.emission import Emission
@@ -30,6 +30,10 @@ class Steered(msgspec.Struct, frozen=True):
     """The lease in force."""
     last_id: str = ""
     """The last command obeyed."""
+    reduced_ms: int | None = None
+    """When its viewers were last told to return."""
+    flaps: int = 0
+    """How often they were moved again soon after that."""
 
 
 class Steering:
@@ -38,6 +42,7 @@ class Steering:
     Args:
         ttl_s: how long a player may keep an answer.
         signing_key: what commands must be signed with; empty believes everyone.
+        flap_window_s: an audience moved again so soon after it was brought back flaps.
 
     Example:
         >>> move = Command(
@@ -51,9 +56,10 @@ class Steering:
         '10 % of isp=3: 5, 7'
     """
 
-    def __init__(self, *, ttl_s: float, signing_key: str) -> None:
+    def __init__(self, *, ttl_s: float, signing_key: Key, flap_window_s: float = 0.0) -> None:
         self._ttl_s = ttl_s
         self._key = signing_key
+        self._flap_window_ms = 1_000 * flap_window_s
 
     def step(self, state: Steered | None, command: Command) -> tuple[Steered, list[Emission]]:
         """Return what the audience is under after `command`, the answer if it changed, and the outcome."""
@@ -64,6 +70,8 @@ class Steering:
         no = objection(command, steered.generation, self._key)
         if not no:
             no = _not_in_force(steered, command) if command.kind is CommandKind.RESUME else _flaw(command)
+        if not no:
+            no = _anothers(steered, command)
         if not no and command.renews and command.renews != in_force:
             no = f"{command.renews}, which it renews, is not in force"
         if no:
@@ -83,17 +91,26 @@ class Steering:
 
     def _obey(self, steered: Steered, command: Command) -> tuple[Steered, list[Emission]]:
         lease = command if command.kind in KINDS else None
-        after = Steered(command.generation, lease, command.id)
+        # Moved again soon after the way back had begun: the audience flaps.
+        last_ms = steered.reduced_ms
+        soon = last_ms is not None and command.time_ms - last_ms < self._flap_window_ms
+        returns = lease is None or bool(lease.ramp)
+        again = not returns and (steered.command is None or bool(steered.command.ramp))
+        flaps = steered.flaps + again if soon else 0
+        reduced_ms = command.time_ms if returns else steered.reduced_ms
+        after = Steered(command.generation, lease, command.id, reduced_ms, flaps)
         status = OutcomeStatus.APPLIED
         if lease is None:
-            ran_out = steered.command is None or command.time_ms >= steered.command.expires_ms
+            under = steered.command
+            # The end of the way back is what was meant to come.
+            ran_out = under is None or (command.time_ms >= under.expires_ms and not under.ramp)
             status = OutcomeStatus.EXPIRED if ran_out else OutcomeStatus.UNDONE
         told = outcome(
             command, ACTOR, status, command.reason, before=_told(steered.command), after=_told(lease)
         )
-        return after, [Emission(STEERING, self._answer(command)), told]
+        return after, [Emission(STEERING, self._answer(command, flaps)), told]
 
-    def _answer(self, command: Command) -> SteeringAnswer:
+    def _answer(self, command: Command, flaps: int) -> SteeringAnswer:
         """Return the answer that `command` asks for; a resume asks for the default."""
         answer = SteeringAnswer(
             id=derive_id("steering", command.target, command.id, command.generation),
@@ -101,6 +118,7 @@ class Steering:
             audience=command.target,
             cell=command.audience,
             pathway_priority=[],
+            flaps=flaps,
             ttl_s=self._ttl_s,
             generation=command.generation,
             reason=command.reason,
@@ -113,6 +131,8 @@ class Steering:
             pathway_priority=command.pathway_priority,
             away_from=command.away_from,
             share=command.share,
+            split=command.split,
+            ramp=command.ramp,
             max_bitrate_kbps=command.max_bitrate_kbps,
             p2p=command.p2p,
             command_id=command.id,
@@ -134,6 +154,19 @@ def _not_in_force(steered: Steered, command: Command) -> str:
     if command.undoes == steered.command.id or same_incident:
         return ""
     return f"{named} is not in force: {steered.command.id} is"
+
+
+def _anothers(steered: Steered, command: Command) -> str:
+    """Return why a command may not take an audience over from another incident's, or nothing.
+
+    Two incidents may be decided about at once, neither knowing of the other's command: the first has it.
+    """
+    under = steered.command
+    if under is None or command.kind not in KINDS or command.time_ms >= under.expires_ms:
+        return ""
+    if not under.incident or not command.incident or under.incident == command.incident:
+        return ""
+    return f"{command.target} is under {under.id} of another incident, {under.incident}"
 
 
 def _flaw(command: Command) -> str:

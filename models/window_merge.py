@@ -9,13 +9,14 @@ change nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.cohort_windows import BucketCounts
 from topics.cohorts import MEASURES, CohortParts
 
 
@@ -28,6 +29,8 @@ class MergedWindow(msgspec.Struct, frozen=True):
     cells: list[tuple[str, ...]]
     sums: NDArray[np.float64]
     origin_ms: int | None
+    sketches: dict[str, BucketCounts] = {}
+    """By name of `topics.cohorts.DURATIONS`."""
 
 
 class Fate(Enum):
@@ -113,6 +116,18 @@ class WindowMerge:
         waited_for = [each for each in state.sources.values() if each.idle_until_ms < state.now_ms]
         return min((each.watermark_ms for each in waited_for), default=None)
 
+    @property
+    def all_idle(self) -> bool:
+        """Whether every source says that it has nothing to wait for."""
+        state = self._state
+        known = 0 < state.expected <= len(state.sources)
+        return known and all(each.idle_until_ms >= state.now_ms for each in state.sources.values())
+
+    @property
+    def now_ms(self) -> int:
+        """The newest broker's time of a part."""
+        return self._state.now_ms
+
     def close(self) -> list[MergedWindow]:
         """Return the windows that are whole, oldest first, and forget them."""
         watermark = self.watermark_ms
@@ -145,7 +160,7 @@ def _merged(parts: Iterable[CohortParts]) -> MergedWindow:
     where = [codes.setdefault(tuple(cell), len(codes)) for part in ordered for cell in part.cells]
     sums = np.zeros((len(codes), len(MEASURES)))
     for column, name in enumerate(MEASURES):
-        values = [value for part in ordered for value in part.measures[name]]
+        values = [value for part in ordered for value in part.measures.get(name, [0.0] * len(part.cells))]
         sums[:, column] = np.bincount(where, values, len(codes))
     origins = [part.origin_ms for part in ordered if part.origin_ms is not None]
     first = ordered[0]
@@ -156,4 +171,32 @@ def _merged(parts: Iterable[CohortParts]) -> MergedWindow:
         cells=list(codes),
         sums=sums,
         origin_ms=max(origins, default=None),
+        sketches=_merged_sketches(ordered, np.array(where, dtype=np.int64)),
     )
+
+
+def _merged_sketches(parts: Sequence[CohortParts], where: NDArray[np.int64]) -> dict[str, BucketCounts]:
+    """Counts of all parts; of one cell and bucket there may be several, which are added up when read.
+
+    Args:
+        where: the merged cell of each cell of each part, one part after the other.
+    """
+    ends = np.cumsum([len(part.cells) for part in parts])
+    merged: dict[str, list[BucketCounts]] = {}
+    for part, end in zip(parts, ends.tolist(), strict=True):
+        cells = where[end - len(part.cells) : end]
+        for name, sketch in part.sketches.items():
+            counts = BucketCounts(
+                cells[np.array(sketch.cell, dtype=np.int64)],
+                np.array(sketch.bucket, dtype=np.int64),
+                np.array(sketch.count, dtype=np.float64),
+            )
+            merged.setdefault(name, []).append(counts)
+    return {
+        name: BucketCounts(
+            np.concatenate([each.cell for each in found]),
+            np.concatenate([each.bucket for each in found]),
+            np.concatenate([each.count for each in found]),
+        )
+        for name, found in merged.items()
+    }

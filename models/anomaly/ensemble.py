@@ -31,19 +31,21 @@ class PerSeriesEnsemble(Stateful):
     Each signal's measure becomes a surprise, -ln of its tail probability over a long past. The squares of the
     surprises add up, so that one very rare signal counts for more than several that are a little unusual. The
     sum is judged against its own long past as a normal deviate: z standard deviations above the mean are
-    z^2 / 2 nats. A peak is held and decays by `hold_decay` a sample; only what rises above it scores, so that
-    an episode alerts at its start and where it gets worse, not all along.
+    z^2 / 2 nats. A peak is held whole for `hold_samples` and then decays by `hold_decay` a sample; only what
+    rises above it scores, so that an episode alerts at its start and where it gets worse, not all along.
 
     Every sample is learned, flagged or not: over a long past a rare one stays rare, and what stays becomes
     usual.
 
     Args:
         signals: What is measured of each sample; a fresh set for each ensemble.
-        rate: Forgetting rate of the tails and of the sum's past.
+        rate: Forgetting rate of the tails.
+        sum_rate: Forgetting rate of the sum's past.
         bins: Bins of each tail's histogram.
         bins_per_octave: Resolution of each tail's histogram.
         scoring_samples: Below so many samples every score is 0.
-        hold_decay: What stays of the held peak from one sample to the next.
+        hold_samples: How long a peak is held whole.
+        hold_decay: What then stays of it from one sample to the next.
         most_nats: No sample counts for more, so that the peak held of an extreme one decays in time.
         high_nats: Nats that score 0.5.
         critical_nats: Nats that score 0.75.
@@ -52,9 +54,10 @@ class PerSeriesEnsemble(Stateful):
         >>> import random
         >>> from models.anomaly.signals import Change, Departure
         >>> rng = random.Random(5)
-        >>> model = PerSeriesEnsemble((Change(), Departure(rate=0.01)), rate=0.00025, bins=512,
-        ...                           bins_per_octave=16, scoring_samples=50, hold_decay=0.995,
-        ...                           most_nats=50.0, high_nats=12.0, critical_nats=20.0)
+        >>> model = PerSeriesEnsemble((Change(), Departure(rate=0.01)), rate=0.00025,
+        ...                           sum_rate=0.0001, bins=512, bins_per_octave=16, scoring_samples=50,
+        ...                           hold_samples=20, hold_decay=0.995, most_nats=50.0, high_nats=12.0,
+        ...                           critical_nats=20.0)
         >>> for second in range(1000):
         ...     model.learn_one(second * 1000, rng.gauss(100.0, 5.0))
         >>> model.score_one(1_000_000, 101.0) < 0.1, model.score_one(1_000_000, 180.0) > 0.5
@@ -66,9 +69,11 @@ class PerSeriesEnsemble(Stateful):
 
     signals: tuple[Signal, ...] = field(metadata={"role": STATE})
     rate: float
+    sum_rate: float
     bins: int
     bins_per_octave: int
     scoring_samples: int
+    hold_samples: int
     hold_decay: float
     most_nats: float
     high_nats: float
@@ -76,11 +81,12 @@ class PerSeriesEnsemble(Stateful):
     _tails: TailHistograms = field(init=False)
     _sums: Moments = field(init=False)
     _held_nats: float = field(init=False, default=0.0)
+    _held_for: int = field(init=False, default=0)
     _latest: _Measured | None = field(init=False, default=None, metadata={"role": DERIVED})
 
     def __post_init__(self) -> None:
         self._tails = TailHistograms(len(self.signals), self.rate, self.bins, self.bins_per_octave)
-        self._sums = Moments(self.rate)
+        self._sums = Moments(self.sum_rate)
 
     def score_one(self, time_ms: int, value: float) -> float:
         """Return the score of the sample's nats where they rise above the held peak, else 0."""
@@ -94,12 +100,20 @@ class PerSeriesEnsemble(Stateful):
         value = bounded(value)
         measured = self._measure(time_ms, value)
         if self._sums.count >= self.scoring_samples:
-            self._held_nats = max(self._held_nats * self.hold_decay, self._nats(measured.total))
+            self._hold(self._nats(measured.total))
         self._sums.learn(measured.total)
         self._tails.learn(measured.by_signal)
         for signal in self.signals:
             signal.learn_one(time_ms, value)
         self._latest = None
+
+    def _hold(self, nats: float) -> None:
+        if nats >= self._held_nats:
+            self._held_nats, self._held_for = nats, 0
+            return
+        self._held_for += 1
+        if self._held_for > self.hold_samples:
+            self._held_nats *= self.hold_decay
 
     def restore(self, data: bytes) -> None:
         """Put a snapshot back; the signals must be of the same kinds, in the same order."""

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from models.anomaly.bank import Limits
+from models.anomaly.shapes import Shape
 from topics.anomalies import AnomalyKind
 
 _PER_UNIT: Final = {"ratio": 1.0, "percent": 100.0, "s": 1.0, "ms": 1e3, "us": 1e6}
@@ -35,12 +36,14 @@ class MetricRule:
         kind: What an anomaly of such a metric is.
         limits: Which way is worse, bounds and noise, in `unit`.
         unit: ratio, percent, s, ms, us or count.
+        shape: How its samples come about; unknown where the data are to tell.
     """
 
     pattern: str
     kind: AnomalyKind
     limits: Limits
     unit: str
+    shape: Shape = Shape.UNKNOWN
 
 
 class WatchedMetrics:
@@ -68,6 +71,11 @@ class WatchedMetrics:
         """Return what an anomaly of the metric is; None for one that no rule watches."""
         rule = self._rule_of(metric)
         return rule.kind if rule is not None else None
+
+    def shape_of(self, metric: str) -> Shape:
+        """Return how the metric's samples come about; unknown where no rule says."""
+        rule = self._rule_of(metric)
+        return rule.shape if rule is not None else Shape.UNKNOWN
 
     def limits_of(self, metric: str) -> Limits:
         """Return the metric's limits in its own unit; none for one that no rule watches."""

@@ -2,50 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from itertools import pairwise
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from models.anomaly.bank import BankDetector, BankFigures, EpisodePhase, Limits, Verdict
-from models.anomaly.base import ALARM_SCORE, CRITICAL_SCORE, LARGEST, RELATIVE_SCALE, SMALLEST_SCALE
-from models.anomaly.rounds import Index, Rounds
+from models.anomaly.bank import NEVER_PAGES, BankDetector, BankFigures, EpisodePhase, Limits, Paging, Verdict
+from models.anomaly.base import ALARM_SCORE, LARGEST, RELATIVE_SCALE, SMALLEST_SCALE
+from models.anomaly.rounds import Grid, Index, Rounds
 from models.anomaly.state import Stateful
-from topics.anomalies import Severity
+from models.anomaly.verdicts import (
+    NOTHING,
+    BatchVerdicts,
+    Bytes,
+    Expired,
+    Flagged,
+    Floats,
+    Slots,
+    grade,
+    grade_beyond,
+    graded,
+    score_beyond,
+)
 
-Floats = npt.NDArray[np.float64]
-Slots = npt.NDArray[np.int32]
-Bytes = npt.NDArray[np.int8]
+Bools = npt.NDArray[np.bool_]
+Times = npt.NDArray[np.int64]
 
 UNUSED_MS: Final = int(np.iinfo(np.int64).min)
 """Last time of a slot that no series holds."""
 
 _FIRST_CAPACITY: Final = 1024
 
+_AT_ONCE: Final = 8192
+"""Events stepped at once: so few that most series stay quiet throughout and that arrays stay in the cache."""
 
-class BatchVerdicts(NamedTuple):
-    """The verdicts on a batch: a score for each event, the rest for those flagged or ending an episode.
+_QUIET_NARROW: Final = 16
+"""A quiet round over fewer series than this costs more on arrays than its events do one by one."""
 
-    After `score`, every array has one entry for each such event, in the order of the batch. The fields are
-    those of `Verdict`.
-    """
-
-    score: Floats
-    event: Index
-    """Where in the batch it is."""
-    severity: Bytes
-    baseline: Floats
-    deviation_sigmas: Floats
-    bound: Floats
-    phase: Bytes
-
-
-class Expired(NamedTuple):
-    """Slots freed, and the severity of the episode each had open, 0 where none."""
-
-    slots: Slots
-    open_severity: Bytes
+_QUIET_WIDE: Final = 1024
+"""Rounds over so many series cost next to nothing an event as they are."""
 
 
 @dataclass
@@ -53,18 +51,20 @@ class SeriesBank(Stateful):
     """Judge and learn batches of events of many series, each as a `BankDetector` of its own would.
 
     A series is known by its slot, a small number that the caller chooses and opens first. Events of one
-    series are judged in the order of the batch. Times serve only to tell idle series.
+    series are judged in the order of the batch. Times tell how long a series is known, and which are idle.
 
-    A series costs 70 bytes; the arrays double as slots are opened. Events are not checked beyond assertions
+    A series costs 112 bytes; the arrays double as slots are opened. Events are not checked beyond assertions
     that values are finite and slots open: the caller has refused others already.
 
     Args:
         figures: Shared by all series.
 
     Example:
+        >>> from models.budget.evidence import EvidenceFigures
         >>> figures = BankFigures(rate=0.002, scoring_samples=50, baseline_samples=100, high=3.0,
         ...                       critical=5.0, flagged_weight=0.1, relearn_after=1000,
-        ...                       open_after=(3, 2, 2, 1), clear_after=5)
+        ...                       open_after=(3, 2, 2, 1), clear_after=5, page_after=2,
+        ...                       evidence=EvidenceFigures(2.0, 1.0, 10.0, 2.5, 0, 1e8, 0.01))
         >>> bank = SeriesBank(figures)
         >>> bank.open(0, Limits(worse=1, warn=0.01, critical=0.05), time_ms=0)
         >>> bank.open(1, Limits(), time_ms=0)
@@ -81,12 +81,19 @@ class SeriesBank(Stateful):
     _warn: Floats = field(init=False)
     _critical: Floats = field(init=False)
     _noise: Floats = field(init=False)
-    _last_ms: npt.NDArray[np.int64] = field(init=False)
+    _opened_ms: Times = field(init=False)
+    _last_ms: Times = field(init=False)
     _far_run: npt.NDArray[np.int32] = field(init=False)
     _flagged_run: npt.NDArray[np.int32] = field(init=False)
     _normal_run: npt.NDArray[np.int32] = field(init=False)
     _worse: Bytes = field(init=False)
     _open_severity: Bytes = field(init=False)
+    _evidence: Floats = field(init=False)
+    _episodes: Floats = field(init=False)
+    _log_sum: Floats = field(init=False)
+    _static_episodes: Floats = field(init=False)
+    _crossed: npt.NDArray[np.bool_] = field(init=False)
+    _paged: npt.NDArray[np.bool_] = field(init=False)
 
     def __post_init__(self) -> None:
         for name, dtype in _COLUMNS.items():
@@ -99,13 +106,20 @@ class SeriesBank(Stateful):
 
     def open(self, slot: int, limits: Limits, time_ms: int) -> None:
         """Let a new series hold a slot, whatever was in it before."""
-        while slot >= self.capacity:
+        self.open_many([slot], [limits], [time_ms])
+
+    def open_many(self, slots: Sequence[int], limits: Sequence[Limits], time_ms: Sequence[int]) -> None:
+        """Let a new series hold each slot, whatever was in it before."""
+        while max(slots, default=-1) >= self.capacity:
             self._grow(max(2 * self.capacity, _FIRST_CAPACITY))
+        at = np.array(slots, dtype=np.intp)
         for name in _COLUMNS:
-            getattr(self, name)[slot] = 0
-        self._warn[slot], self._critical[slot] = limits.warn, limits.critical
-        self._noise[slot], self._worse[slot] = max(limits.noise, SMALLEST_SCALE), limits.worse
-        self._last_ms[slot] = time_ms
+            getattr(self, name)[at] = 0
+        self._warn[at] = [each.warn for each in limits]
+        self._critical[at] = [each.critical for each in limits]
+        self._noise[at] = [max(each.noise, SMALLEST_SCALE) for each in limits]
+        self._worse[at] = [each.worse for each in limits]
+        self._opened_ms[at] = self._last_ms[at] = time_ms
 
     def expire_before(self, time_ms: int) -> Expired:
         """Free the slots of series whose newest event, or opening, is older than a time."""
@@ -114,28 +128,84 @@ class SeriesBank(Stateful):
         self._last_ms[slots] = UNUSED_MS
         return Expired(slots, self._open_severity[slots])
 
-    def step_many(self, slots: Slots, time_ms: npt.NDArray[np.int64], values: Floats) -> BatchVerdicts:
+    def step_many(
+        self,
+        slots: Slots,
+        time_ms: Times,
+        values: Floats,
+        page_log_p: Floats | float = NEVER_PAGES,
+    ) -> BatchVerdicts:
         """Judge each event, then learn it, in the order of the batch.
 
         Args:
             slots: int32[n], open slots.
             time_ms: int64[n], event times.
             values: float64[n], finite.
+            page_log_p: ln of the p-value from which an episode pages, for all or for each event.
         """
         assert np.isfinite(values).all(), "a value is not finite"
         values = np.clip(values, -LARGEST, LARGEST)
         places = slots.astype(np.intp)  # what numpy indexes with: any other integer is converted at each use
         score = np.zeros(len(values))
-        rounds = Rounds.of(slots)
+        levels = np.broadcast_to(page_log_p, score.shape)
         self._see(places, time_ms)
-        flagged = [_NOTHING]
-        for events in rounds.wide():
-            flagged.append(self._step_round(places[events], values[events], events, score))
-        for events in rounds.rest():
-            flagged.append(self._step_series(int(places[events[0]]), values[events], events, score))
+        flagged = [NOTHING]
+        for start in range(0, len(values), _AT_ONCE):
+            rounds = Rounds.of(slots[start : start + _AT_ONCE], start)
+            flagged += self._step_rounds(rounds, places, time_ms, values, score, levels)
         columns = [np.concatenate(column) for column in zip(*flagged, strict=True)]
         in_order = np.argsort(columns[0])
         return BatchVerdicts(score, *(column[in_order] for column in columns))
+
+    def _step_rounds(
+        self, rounds: Rounds, places: Index, time_ms: Times, values: Floats, score: Floats, levels: Floats
+    ) -> Iterator[Flagged]:
+        rest = rounds
+        if len(rounds.count) < _QUIET_WIDE:
+            rest = rounds.after(self._step_quiet(rounds, places, values, score))
+        for events in rest.wide():
+            yield self._step_round(places[events], time_ms, values[events], events, score, levels)
+        special: list[tuple[int, Verdict]] = []
+        for events in rest.rest():
+            special += self._step_series(
+                int(places[events[0]]), time_ms, values[events], events, score, levels
+            )
+        if special:
+            yield Flagged.of(special).told()
+
+    def _step_quiet(self, rounds: Rounds, places: Index, values: Floats, score: Floats) -> Index:
+        """Judge and learn the first events of each series while they are nothing special; return how many.
+
+        What `BankDetector.step_quiet` does, for all series side by side: baselines walk on as if no event
+        were special, then all events are judged at once, and each series goes back to before its first
+        special one. The arithmetic is that of `_step_round`, in the same order.
+        """
+        figures = self.figures
+        grid = rounds.grid(_QUIET_NARROW)
+        slot = places[rounds.order[rounds.first]]
+        count, value, of = self._count[slot], values[grid.events], slot[grid.rank]
+        seen = count[grid.rank] + grid.number
+        mean, variance = self._mean[slot], self._variance[slot]
+        before = _walk(grid, value, np.maximum(figures.rate, 1.0 / (seen + 1.0)), mean, variance)
+
+        scale = np.maximum(
+            np.sqrt(before[1]), np.maximum(RELATIVE_SCALE * np.abs(before[0]), self._noise[of])
+        )
+        deviation = (value - before[0]) / scale * (seen >= figures.scoring_samples)
+        distance = np.abs(deviation)
+        score[grid.events] = ALARM_SCORE * (distance * (deviation * self._worse[of] >= 0.0)) / figures.high
+        warn = self._warn[of]
+        crossed = (value - warn) / (self._critical[of] - warn)
+        special = np.flatnonzero((distance >= figures.high) | (crossed >= 0.0))
+
+        done = np.minimum(rounds.count, len(grid.edges) - 1)
+        whole = done.copy()
+        np.minimum.at(done, grid.rank[special], grid.number[special])
+        done[(self._flagged_run[slot] > 0) | (self._far_run[slot] > 0)] = 0
+        back = np.flatnonzero(done < whole)
+        mean[back], variance[back] = before[:, grid.edges[done[back]] + back]
+        self._mean[slot], self._variance[slot], self._count[slot] = mean, variance, count + done
+        return done
 
     def _grow(self, capacity: int) -> None:
         for name, dtype in _COLUMNS.items():
@@ -144,12 +214,14 @@ class SeriesBank(Stateful):
             grown[: len(column)] = column
             setattr(self, name, grown)
 
-    def _see(self, slots: Index, time_ms: npt.NDArray[np.int64]) -> None:
+    def _see(self, slots: Index, time_ms: Times) -> None:
         """Remember the newest time of each series."""
         assert (self._last_ms[slots] != UNUSED_MS).all(), "a slot is not open"
         np.maximum.at(self._last_ms, slots, time_ms)
 
-    def _step_round(self, slot: Index, value: Floats, events: Index, score: Floats) -> _Flagged:
+    def _step_round(
+        self, slot: Index, time_ms: Times, value: Floats, events: Index, score: Floats, page_log_p: Floats
+    ) -> Flagged:
         """Judge and learn one event of each of several series."""
         figures = self.figures
         mean, variance, count = self._mean[slot], self._variance[slot], self._count[slot]
@@ -166,14 +238,17 @@ class SeriesBank(Stateful):
         far = distance >= figures.high
         busy = (self._flagged_run[slot] > 0) | (self._far_run[slot] > 0)
         at = np.flatnonzero(far | busy | (crossed >= 0.0))
-        fresh, flagged = at[:0], _NOTHING
+        fresh, flagged = at[:0], NOTHING
         if len(at):
-            score[events[at]] = np.maximum(_graded(strength[at], figures), _score_beyond(crossed[at]))
-            severity = np.maximum(_grade(strength[at], count[at], figures), _grade_beyond(crossed[at]))
+            score[events[at]] = np.maximum(graded(strength[at], figures), score_beyond(crossed[at]))
+            severity = np.maximum(grade(strength[at], count[at], figures), grade_beyond(crossed[at]))
             sigmas = np.where(count[at] >= figures.scoring_samples, deviation[at], np.nan)
             bound = self._bound_crossed(slot[at], crossed[at])
-            phase = self._move_episodes(slot[at], severity)
-            flagged = _Flagged(events[at], severity, mean[at], sigmas, bound, phase).told()
+            log_p = self._move_evidence(
+                slot[at], time_ms[events[at]], severity > 0, strength[at], crossed[at]
+            )
+            phase, pages = self._move_episodes(slot[at], severity, log_p <= page_log_p[events[at]])
+            flagged = Flagged(events[at], severity, mean[at], sigmas, bound, phase, log_p, pages).told()
             fresh = at[self._count_far(slot[at], far[at])]
             cut = np.flatnonzero(far)
             weight[cut] *= figures.flagged_weight
@@ -185,10 +260,36 @@ class SeriesBank(Stateful):
         self._mean[slot[fresh]] = value[fresh]
         self._variance[slot[fresh]] = 0.0
         self._count[slot[fresh]] = 1.0
+        self._episodes[slot[fresh]] = 0.0
+        self._log_sum[slot[fresh]] = 0.0
         return flagged
 
-    def _move_episodes(self, slot: Index, severity: Bytes) -> Bytes:
-        """Return what each event changes about its series' episode, and change it."""
+    def _move_evidence(
+        self, slot: Index, time_ms: Times, bad: Bools, strength: Floats, crossed: Floats
+    ) -> Floats:
+        """Add to the evidence of the running episodes, where they have not paged; return its ln p-values."""
+        figures = self.figures.evidence
+        excess = np.maximum(strength / self.figures.high, np.where(crossed >= 0.0, 1.0 + crossed, 0.0))
+        grows = bad & ~self._paged[slot]
+        evidence = self._evidence[slot] + np.where(grows, np.minimum(excess, figures.most_excess), 0.0)
+        over_critical = self._crossed[slot] | (bad & (crossed >= 1.0))
+        self._evidence[slot], self._crossed[slot] = evidence, over_critical
+        log_p = np.zeros(len(slot))
+        some = np.flatnonzero(bad)
+        of = slot[some]
+        log_p[some] = figures.log_p(
+            time_ms[some] - self._opened_ms[of],
+            self._count[of],
+            self._episodes[of],
+            self._log_sum[of],
+            evidence[some],
+            self._static_episodes[of],
+            over_critical[some],
+        )
+        return log_p
+
+    def _move_episodes(self, slot: Index, severity: Bytes, rare: Bools) -> tuple[Bytes, Bytes]:
+        """Return what each event changes about its series' episode and whether that pages; change it."""
         figures = self.figures
         open_severity = self._open_severity[slot]
         flagged_run, normal_run = self._flagged_run[slot] + 1, self._normal_run[slot] + 1
@@ -196,15 +297,29 @@ class SeriesBank(Stateful):
         enough = flagged_run >= np.array((0, *figures.open_after))[severity]
         phase = np.zeros(len(slot), np.int8)
         phase[bad & ~running & enough] = EpisodePhase.STARTED
-        phase[bad & running & (severity > open_severity)] = EpisodePhase.WORSENED
+        paged = self._paged[slot]
+        lasts = (flagged_run >= figures.page_after) | self._crossed[slot]
+        now = ~paged & rare & bad & lasts & (running | enough)
+        phase[bad & running & ((severity > open_severity) | now)] = EpisodePhase.WORSENED
         phase[~bad & running & (normal_run >= figures.clear_after)] = EpisodePhase.ENDED
 
         over = ~bad & (~running | (phase == EpisodePhase.ENDED))
         risen = bad & (phase > 0)
-        self._open_severity[slot] = np.where(over, 0, np.where(risen, severity, open_severity))
+        self._learn_episodes(slot[over & (flagged_run > 1)])
+        self._paged[slot] = (paged | now) & ~over
+        highest = np.maximum(severity, open_severity)
+        self._open_severity[slot] = np.where(over, 0, np.where(risen, highest, open_severity))
         self._flagged_run[slot] = np.where(over, 0, np.where(bad, flagged_run, flagged_run - 1))
         self._normal_run[slot] = np.where(over | bad, 0, normal_run)
-        return phase
+        return phase, np.where(now, Paging.NOW, np.where(paged, Paging.BEFORE, Paging.NO)).astype(np.int8)
+
+    def _learn_episodes(self, over: Index) -> None:
+        """Learn how much evidence each episode had that is over."""
+        self._episodes[over] += 1.0
+        self._log_sum[over] += np.log(self._evidence[over])
+        self._static_episodes[over] += self._crossed[over]
+        self._evidence[over] = 0.0
+        self._crossed[over] = False
 
     def _count_far(self, slot: Index, far: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Count the samples in a row far from the baseline; return where it starts afresh."""
@@ -217,9 +332,11 @@ class SeriesBank(Stateful):
         bound = np.where(crossed >= 1.0, self._critical[slot], self._warn[slot])
         return np.where(crossed >= 0.0, bound, np.nan)
 
-    def _step_series(self, slot: int, values: Floats, events: Index, score: Floats) -> _Flagged:
-        """Judge and learn several events of one series, one by one."""
-        detector = BankDetector(self.figures, self._limits(slot))
+    def _step_series(
+        self, slot: int, time_ms: Times, values: Floats, events: Index, score: Floats, page_log_p: Floats
+    ) -> list[tuple[int, Verdict]]:
+        """Judge and learn several events of one series, one by one; return those that are special."""
+        detector = BankDetector(self.figures, self._limits(slot), self._opened_ms.item(slot))
         for name, column in _LEARNED:
             setattr(detector, name, getattr(self, column).item(slot))
         scores: list[float] = []
@@ -228,46 +345,19 @@ class SeriesBank(Stateful):
         while len(scores) < len(samples):
             scores += detector.step_quiet(samples, len(scores))
             if len(scores) < len(samples):
-                verdict = detector.step_one(0, samples[len(scores)])
-                special.append((int(events[len(scores)]), verdict))
+                event = int(events[len(scores)])
+                verdict = detector.step_one(time_ms.item(event), samples[len(scores)], page_log_p.item(event))
+                special.append((event, verdict))
                 scores.append(verdict.score)
         for name, column in _LEARNED:
             getattr(self, column)[slot] = getattr(detector, name)
         score[events] = scores
-        return _Flagged.of(special).told() if special else _NOTHING
+        return special
 
     def _limits(self, slot: int) -> Limits:
         return Limits(
             self._worse.item(slot), self._warn.item(slot), self._critical.item(slot), self._noise.item(slot)
         )
-
-
-class _Flagged(NamedTuple):
-    """`BatchVerdicts` without the scores, in the order of a round."""
-
-    event: Index
-    severity: Bytes
-    baseline: Floats
-    deviation_sigmas: Floats
-    bound: Floats
-    phase: Bytes
-
-    @classmethod
-    def of(cls, verdicts: list[tuple[int, Verdict]]) -> _Flagged:
-        """Return verdicts as columns."""
-        return cls(
-            np.array([event for event, _ in verdicts], np.int64),
-            np.array([verdict.severity for _, verdict in verdicts], np.int8),
-            np.array([verdict.baseline for _, verdict in verdicts], np.float64),
-            np.array([verdict.deviation_sigmas for _, verdict in verdicts], np.float64),
-            np.array([verdict.bound for _, verdict in verdicts], np.float64),
-            np.array([verdict.phase for _, verdict in verdicts], np.int8),
-        )
-
-    def told(self) -> _Flagged:
-        """Return only the events that are flagged or change an episode."""
-        told = (self.severity > 0) | (self.phase > 0)
-        return self if told.all() else _Flagged._make(column[told] for column in self)
 
 
 _COLUMNS: Final[dict[str, Any]] = {
@@ -277,51 +367,53 @@ _COLUMNS: Final[dict[str, Any]] = {
     "_warn": np.float64,
     "_critical": np.float64,
     "_noise": np.float64,
+    "_opened_ms": np.int64,
     "_last_ms": np.int64,
     "_far_run": np.int32,
     "_flagged_run": np.int32,
     "_normal_run": np.int32,
     "_worse": np.int8,
     "_open_severity": np.int8,
+    "_evidence": np.float64,
+    "_episodes": np.float64,
+    "_log_sum": np.float64,
+    "_static_episodes": np.float64,
+    "_crossed": np.bool_,
+    "_paged": np.bool_,
 }
 
 _LEARNED: Final = tuple(
     (name, f"_{name}")
-    for name in ("mean", "variance", "count", "far_run", "flagged_run", "normal_run", "open_severity")
+    for name in (
+        "mean",
+        "variance",
+        "count",
+        "far_run",
+        "flagged_run",
+        "normal_run",
+        "open_severity",
+        "evidence",
+        "episodes",
+        "log_sum",
+        "static_episodes",
+        "crossed",
+        "paged",
+    )
 )
 """What a `BankDetector` learns, and the columns that hold it."""
 
-_NOTHING: Final = _Flagged.of([])
 
-
-def _graded(strength: Floats, figures: BankFigures) -> Floats:
-    """`graded` of each strength."""
-    high, critical = figures.high, figures.critical
-    step = CRITICAL_SCORE - ALARM_SCORE
-    beyond = 1.0 - (1.0 - CRITICAL_SCORE) * critical / np.maximum(strength, critical)
-    between = ALARM_SCORE + step * (strength - high) / (critical - high)
-    return np.where(
-        strength < high,
-        ALARM_SCORE * strength / high,
-        np.where(strength < critical, between, beyond),
-    )
-
-
-def _score_beyond(crossed: Floats) -> Floats:
-    """`score_beyond` of each progress."""
-    beyond = 1.0 - (1.0 - CRITICAL_SCORE) / np.fmax(crossed, 1.0)
-    between = ALARM_SCORE + (CRITICAL_SCORE - ALARM_SCORE) * crossed
-    return np.where(crossed >= 1.0, beyond, np.where(crossed >= 0.0, between, 0.0))
-
-
-def _grade(strength: Floats, count: Floats, figures: BankFigures) -> Bytes:
-    provisional = count < figures.baseline_samples
-    high = np.where(provisional, Severity.LOW, Severity.HIGH)
-    critical = np.where(provisional, Severity.MEDIUM, Severity.CRITICAL)
-    grade = np.where(strength >= figures.critical, critical, high)
-    return np.where(strength >= figures.high, grade, 0).astype(np.int8)
-
-
-def _grade_beyond(crossed: Floats) -> Bytes:
-    grade = np.where(crossed >= 1.0, Severity.CRITICAL, Severity.MEDIUM)
-    return np.where(crossed >= 0.0, grade, 0).astype(np.int8)
+def _walk(grid: Grid, value: Floats, weight: Floats, mean: Floats, variance: Floats) -> Floats:
+    """Learn the events of a grid into mean and variance of their series; return what each event met."""
+    before = np.empty((2, len(value)))
+    rest = 1.0 - weight
+    for start, end in pairwise(grid.edges.tolist()):
+        level, spread = mean[: end - start], variance[: end - start]
+        before[0, start:end], before[1, start:end] = level, spread
+        difference = value[start:end] - level
+        moved = weight[start:end] * difference
+        level += moved
+        moved *= difference
+        spread += moved
+        spread *= rest[start:end]
+    return before
