@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -26,7 +26,7 @@ from config import Settings
 from topics.emission import Emission
 from topics.errors import ContractError
 from topics.fields import Record
-from topics.spec import TopicSpec
+from topics.spec import AnySpec, TopicSpec
 
 S = TypeVar("S", bound=msgspec.Struct)
 R = TypeVar("R", bound=Record)
@@ -53,20 +53,25 @@ def keep(
     spec: TopicSpec[R],
     state: type[S],
     step: Callable[[S | None, R], tuple[S, list[Emission]]],
+    also: Sequence[AnySpec] = (),
 ) -> None:
     """Attach an agent that folds the records of each key of `spec` into a state.
 
     Args:
         name: the agent's name: of its table, its metrics and its dead letters.
+        also: further topics with the same keys and as many partitions, folded into the same states.
         state: the state's type; it must stay small, for it is written with each record. One that would
             outgrow a Kafka record is not saved, and the record that made it do so is dead.
         step: the pure decision: old state or None and a record in, new state and emissions out. Raising
             anything sends the record to the dead letters and leaves the state as it was.
     """
     types = {"key_type": bytes, "value_type": bytes}
-    topic = app.topic(spec.full_name(settings.prefix), key_serializer="raw", value_serializer="raw", **types)
+    specs: dict[str, AnySpec] = {each.full_name(settings.prefix): each for each in (spec, *also)}
+    if {each.partitions for each in specs.values()} != {spec.partitions}:
+        raise ValueError(f"{', '.join(specs)} have not as many partitions: a key's records would part")
+    topic = app.topic(*specs, key_serializer="raw", value_serializer="raw", **types)
     table = app.Table(f"{name}-state", partitions=spec.partitions, **types)
-    keeper = _Keeper(app, publish, table, name, spec, state, step, settings.engine.remembered_ids)
+    keeper = _Keeper(app, publish, table, name, specs, state, step, settings.engine.remembered_ids)
 
     async def fold(stream: Any) -> None:
         async for event in stream.noack().events():
@@ -84,7 +89,7 @@ class _Keeper(Generic[S, R]):
         publish: Publish,
         table: Any,
         name: str,
-        spec: TopicSpec[R],
+        specs: Mapping[str, AnySpec],
         state: type[S],
         step: Callable[[S | None, R], tuple[S, list[Emission]]],
         remembered_ids: int,
@@ -93,7 +98,7 @@ class _Keeper(Generic[S, R]):
         self._publish = publish
         self._table = table
         self._name = name
-        self._spec = spec
+        self._specs = specs
         self._state = msgspec.msgpack.Decoder(state)
         self._kept = msgspec.msgpack.Decoder(Kept)
         self._step = step
@@ -126,9 +131,10 @@ class _Keeper(Generic[S, R]):
     def _take(self, event: Any, stored: bytes | None) -> tuple[str, bytes | None, list[Emission]]:
         """Return what becomes of the record, the row to save, and what follows from it."""
         message = event.message
+        spec = self._specs[message.topic]
         if event.key is None:
-            raise ContractError(self._spec.name, f"the record has no key; expected the {self._spec.key}")
-        record = self._spec.decode(event.value)
+            raise ContractError(spec.name, f"the record has no key; expected the {spec.key}")
+        record = spec.decode(event.value)
         record_id = record.id or f"{message.topic}/{message.partition}/{message.offset}"
         kept = self._kept.decode(stored) if stored is not None else None
         seen = kept.seen if kept is not None else []
@@ -140,7 +146,7 @@ class _Keeper(Generic[S, R]):
         row = msgspec.msgpack.encode(Kept(msgspec.Raw(msgspec.msgpack.encode(after)), seen))
         if len(row) > MAX_ROW_BYTES:
             raise ContractError(
-                self._spec.name,
+                spec.name,
                 f"the state of {event.key[:200]!r} would be {len(row)} bytes, of {MAX_ROW_BYTES} at most",
             )
         return "processed", row, emissions
@@ -149,7 +155,7 @@ class _Keeper(Generic[S, R]):
         message = event.message
         return dead_letter(
             agent=self._name,
-            topic=self._spec.name,
+            topic=self._specs[message.topic].name,
             partition=message.partition,
             offset=message.offset,
             time_ms=int(message.timestamp * 1000),

@@ -10,15 +10,17 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from agents import metrics
 from agents.ports import App, Batch, Publish
 from config import Settings
 from config.sections import QoeSettings
-from models.cohort_windows import BeatColumns, CohortWindows, WindowSums
+from models.cohort_windows import NO_BUCKET, BeatColumns, CohortWindows, WindowSums
+from models.log_buckets import LogBuckets, duration_buckets
 from topics import COHORT_PARTS, PLAYBACK, ContractError
-from topics.cohorts import MEASURES, CohortParts
+from topics.cohorts import DURATIONS, MEASURES, CohortParts, Sketch
 from topics.emission import Emission
 from topics.fields import derive_id
 from topics.playback import Beat, Beats, PlayerState
@@ -51,10 +53,13 @@ class BeatSummer:
         self._qoe = qoe
         self._dimensions = ((qoe.scope,) if qoe.scope else ()) + qoe.dimensions
         self._max_future_ms = max_future_ms
-        self._window_ms = int(qoe.window_s * 1000)
+        self._window_ms = qoe.window_ms
+        self._slide_ms = qoe.slide_ms
         self._lateness_ms = int(qoe.lateness_s * 1000)
+        self._buckets = duration_buckets(qoe)
         self._windows = CohortWindows(
             window_ms=self._window_ms,
+            slide_ms=self._slide_ms,
             lateness_ms=self._lateness_ms,
             max_cells=qoe.max_leaf_cells,
             dimensions=len(self._dimensions),
@@ -65,7 +70,7 @@ class BeatSummer:
         beats, places = self._decode(batch)
         before = self._windows.watermark_ms
         if beats:
-            late = self._windows.add_many(_columns(beats, self._dimensions))
+            late = self._windows.add_many(_columns(beats, self._dimensions, self._qoe, self._buckets))
             for i in np.flatnonzero(late).tolist():
                 record, inside = places[i]
                 batch.refuse(record, f"late: {beats[i].time_ms} ms is before the watermark", inside)
@@ -83,7 +88,7 @@ class BeatSummer:
             # Only the last part may tell the whole watermark: told earlier, it would make the next part late.
             watermark_ms = boundary if window is closed[-1] else end_ms
             parts.append(self._part(window, origin_ms, watermark_ms))
-        if not closed and before // self._window_ms * self._window_ms < boundary:
+        if not closed and before // self._slide_ms * self._slide_ms < boundary:
             parts.append(self._silence(boundary, idle=False))
         if boundary >= 0:
             metrics.WATERMARK_SECONDS.labels(NAME, self._partition).set(boundary / 1000)
@@ -92,7 +97,7 @@ class BeatSummer:
     def idle(self) -> list[Emission]:
         """Return what the open windows hold so far, and word that there is nothing more to wait for."""
         boundary = max(self._boundary(), 0)
-        parts = [self._part(window, None, boundary) for window in self._windows.open()]
+        parts = [self._part(window, None, boundary, idle=True) for window in self._windows.open()]
         parts.append(self._silence(boundary, idle=True))
         return [Emission(COHORT_PARTS, part) for part in parts]
 
@@ -109,9 +114,9 @@ class BeatSummer:
         self._windows.restore(data)
 
     def _boundary(self) -> int:
-        """The newest end of a window that the watermark has passed; negative while nothing was seen."""
+        """The newest end of a pane that the watermark has passed; negative while nothing was seen."""
         watermark = self._windows.watermark_ms
-        return watermark // self._window_ms * self._window_ms if watermark >= 0 else -1
+        return watermark // self._slide_ms * self._slide_ms if watermark >= 0 else -1
 
     def _decode(self, batch: Batch) -> tuple[list[Beat], list[tuple[int, int | None]]]:
         """Return the good beats, and for each its record and its place inside a packed one."""
@@ -159,7 +164,9 @@ class BeatSummer:
                 batch.refuse(index, str(error))
         return found
 
-    def _part(self, window: WindowSums, origin_ms: int | None, watermark_ms: int) -> CohortParts:
+    def _part(
+        self, window: WindowSums, origin_ms: int | None, watermark_ms: int, *, idle: bool = False
+    ) -> CohortParts:
         return CohortParts(
             id=derive_id("part", self._partition, window.start_ms),
             time_ms=window.start_ms,
@@ -172,7 +179,12 @@ class BeatSummer:
             dimensions=list(self._dimensions),
             cells=[list(cell) for cell in window.cells],
             measures={name: window.sums[:, column].tolist() for column, name in enumerate(MEASURES)},
+            sketches={
+                name: Sketch(cell=each.cell.tolist(), bucket=each.bucket.tolist(), count=each.count.tolist())
+                for name, each in window.sketches.items()
+            },
             folded=window.folded,
+            idle=idle,
         )
 
     def _silence(self, boundary_ms: int, *, idle: bool) -> CohortParts:
@@ -188,7 +200,9 @@ class BeatSummer:
         )
 
 
-def _columns(beats: Sequence[Beat], dimensions: tuple[str, ...]) -> BeatColumns:
+def _columns(
+    beats: Sequence[Beat], dimensions: tuple[str, ...], qoe: QoeSettings, buckets: LogBuckets
+) -> BeatColumns:
     sums = np.zeros((len(beats), len(MEASURES)))
     column = {name: sums[:, i] for i, name in enumerate(MEASURES)}
     weight = np.array([beat.weight for beat in beats])
@@ -197,6 +211,9 @@ def _columns(beats: Sequence[Beat], dimensions: tuple[str, ...]) -> BeatColumns:
     startup_ms = np.array([-1 if beat.startup_ms is None else beat.startup_ms for beat in beats])
     failed = np.array([beat.state is PlayerState.FAILED for beat in beats])
     left = np.array([beat.state in _LEFT for beat in beats])
+    refused = failed & np.array([beat.error in qoe.business_errors for beat in beats])
+    # Who does not tell how long the wait was is held to have noticed it.
+    noticed = np.array([beat.waited_ms is None or beat.waited_ms >= qoe.noticed_wait_ms for beat in beats])
     started = np.array([beat.started for beat in beats])
     stall_ms = np.array([beat.stall_ms for beat in beats])
     stalls = np.array([beat.stalls for beat in beats])
@@ -206,9 +223,11 @@ def _columns(beats: Sequence[Beat], dimensions: tuple[str, ...]) -> BeatColumns:
     column["attempts"][:] = [beat.attempt for beat in beats]
     column["starts"][:] = startup_ms >= 0
     column["startup_ms"][:] = np.maximum(startup_ms, 0)
-    column["start_failures"][:] = failed & ~started
-    column["exits_before_start"][:] = left & ~started
+    column["start_failures"][:] = failed & ~started & ~refused
+    column["refusals"][:] = refused & ~started
+    column["exits_before_start"][:] = left & ~started & noticed
     column["playback_failures"][:] = failed & started
+    column["ended_plays"][:] = (left | failed) & started
     column["bitrate_ms"][:] = np.where(bitrate >= 0, play_ms, 0)
     column["bitrate_kbps_ms"][:] = np.where(bitrate >= 0, play_ms * bitrate, 0)
     sums *= weight[:, None]
@@ -219,7 +238,16 @@ def _columns(beats: Sequence[Beat], dimensions: tuple[str, ...]) -> BeatColumns:
         stalled=(stall_ms > 0) | (stalls > 0),
         weight=weight,
         sums=sums,
+        buckets={name: _bucketed([getattr(beat, name) for beat in beats], buckets) for name in DURATIONS},
     )
+
+
+def _bucketed(durations_ms: Sequence[int | None], buckets: LogBuckets) -> NDArray[np.int64]:
+    values = np.array([np.nan if value is None else value for value in durations_ms])
+    told = ~np.isnan(values)
+    found = np.full(len(values), NO_BUCKET)
+    found[told] = buckets.of(values[told])
+    return found
 
 
 def _value(beat: Beat, dimension: str) -> str:

@@ -7,7 +7,7 @@ through these protocols, so that tests pass in their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from topics.emission import Emission
@@ -117,6 +117,8 @@ class App(Protocol):
     """Faust's application with lanes, views and a cache; what is not named here is Faust's."""
 
     cache: Cache
+    client: Mapping[str, Any]
+    """Settings of the Kafka client."""
     topic: Callable[..., Any]
     agent: Callable[..., Any]
     Table: Callable[..., Any]
@@ -128,3 +130,6 @@ class App(Protocol):
 
     def view(self, spec: TopicSpec[Any]) -> View[Any]:
         """Follow the compacted topic `spec`."""
+
+    def serve(self, service: Any) -> None:
+        """Run a service of mode's beside the agents, after views have caught up."""

@@ -7,7 +7,7 @@ out of line, the stream of anomalies stays small.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 import numpy as np
@@ -15,19 +15,29 @@ import structlog
 from numpy.typing import NDArray
 
 from agents.ports import App, Batch, Publish
+from agents.sample_columns import WHOLE, Events, Floats, Ints
+from agents.sample_reader import SampleReader
+from agents.series_register import SeriesRegister
+from agents.telemetry_windows import SeriesSummer
 from config import Settings
-from models.anomaly.bank import EpisodePhase
+from models.anomaly.bank import EpisodePhase, Limits, Paging
 from models.anomaly.build import series_bank, watched_metrics
 from models.anomaly.state import SnapshotError
-from models.anomaly.vectorised import BatchVerdicts
-from topics import ANOMALIES, TELEMETRY, ContractError
+from models.anomaly.verdicts import BatchVerdicts
+from models.budget.spending import PageBudget
+from topics import ANOMALIES, SPENDING, TELEMETRY
 from topics.anomalies import Anomaly, AnomalyKind, Evidence, Phase, Severity
 from topics.emission import Emission
-from topics.fields import EpochMs, Name, derive_id
-from topics.telemetry import Samples, series_key, split_series
+from topics.fields import derive_id
+from topics.spending import Spending
+from topics.telemetry import split_series
 
 NAME = "telemetry"
 DETECTOR = "bank"
+FIRST_CAPACITY = 1024
+KNOWN_METRICS = 10_000
+"""Names whose limits are remembered: many series share few of them."""
+
 EXPIRY_CHECKS = 4
 """How often in the time after which a silent series expires such series are looked for."""
 
@@ -37,25 +47,7 @@ PHASES = {
     EpisodePhase.ENDED: Phase.END,
 }
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-
 log = structlog.get_logger(__name__)
-
-
-class _Point(msgspec.Struct, frozen=True):
-    """What the hot path needs of a sample whose key names its series."""
-
-    time_ms: EpochMs
-    service: Name
-    metric: Name
-    value: float
-
-
-_MANY = msgspec.json.Decoder(list[_Point])
-_PACKED = msgspec.json.Decoder(Samples)
-_WHOLE = -1
-"""Stands for the place inside a record that holds one event only."""
 
 
 def attach(app: App, settings: Settings, publish: Publish) -> None:
@@ -64,29 +56,14 @@ def attach(app: App, settings: Settings, publish: Publish) -> None:
     app.lane(NAME, TELEMETRY, lambda partition, _: SampleScorer(partition, settings))
 
 
-@dataclass(frozen=True, slots=True)
-class _Events:
-    """Events as columns: slot of the series, time, value, and where each stands in the batch."""
-
-    slot: NDArray[np.int32]
-    time_ms: Ints
-    value: Floats
-    record: Ints
-    inside: Ints
-
-    def where(self, keep: NDArray[np.bool_]) -> _Events:
-        """Return the events for which `keep` is true."""
-        return _Events(
-            self.slot[keep], self.time_ms[keep], self.value[keep], self.record[keep], self.inside[keep]
-        )
-
-
 class _State(msgspec.Struct, array_like=True):
     bank: bytes
-    series: list[str]
+    series: list[bytes]
     """By slot; a free one is empty."""
     expiry_period: int
     last_ms: bytes
+    budget: bytes = b""
+    windows: bytes = b""
 
 
 class SampleScorer:
@@ -95,31 +72,42 @@ class SampleScorer:
     def __init__(self, partition: int, settings: Settings) -> None:
         self._partition = partition
         self._detection = settings.detection
+        self._budget_settings = settings.budget
+        self._learned = settings.learned
         self._max_future_ms = settings.engine.max_future_ms
         self._watched = watched_metrics(settings.detection)
+        self._limits_of = lru_cache(KNOWN_METRICS)(self._watched.limits_of)
         self._forget_all()
 
     def _forget_all(self) -> None:
         self._bank = series_bank(self._detection)
-        self._series: list[str] = []
-        self._slots: dict[str, int] = {}
-        self._by_key: dict[bytes, int] = {}
-        self._free: list[int] = []
+        self._series = SeriesRegister(self._detection.max_series, self._open)
+        self._reader = SampleReader(self._series)
+        self._new: list[tuple[int, Limits, int]] = []
+        """Series that the batch at hand has met: slot, limits and the broker's time."""
         self._last_ms: Ints = np.zeros(0, dtype=np.int64)
         self._expiry_period = 0
+        self._windows = SeriesSummer(self._partition, self._learned)
+        budget = self._budget_settings
+        self._budget = PageBudget(
+            budget.false_pages_per_week * budget.shares.telemetry / TELEMETRY.partitions,
+            memory_ms=round(budget.pace_memory_s * 1000),
+            period_ms=round(budget.pace_period_s * 1000),
+        )
 
     def process(self, batch: Batch) -> list[Emission]:
         """Return the anomalies that the samples of `batch` start, worsen or end."""
         silent = self._expire(batch.times_ms[0])
-        events = self._decode_at_once(batch)
-        if events is None:
-            events = self._decode_one_by_one(batch)
+        events = self._reader.read(batch)
+        self._open_new()
         arrived_ms = np.array(batch.times_ms, dtype=np.int64)[events.record]
         timely = self._timely(batch, events, arrived_ms)
         events, arrived_ms = events.where(timely), arrived_ms[timely]
         # Idleness goes by the broker's time: series replayed side by side may be years apart in their own.
-        verdicts = self._bank.step_many(events.slot, arrived_ms, events.value)
-        return [*silent, *self._tell(batch, events, verdicts)]
+        levels, ledger = self._spend(arrived_ms)
+        verdicts = self._bank.step_many(events.slot, arrived_ms, events.value, levels)
+        windows = self._windows.take(events.slot, events.time_ms, events.value, arrived_ms)
+        return [*silent, *self._tell(batch, events, verdicts, levels), *ledger, *windows]
 
     def idle(self) -> list[Emission]:
         """Say nothing: silence of a series is told when it is forgotten."""
@@ -131,7 +119,14 @@ class SampleScorer:
 
     def snapshot(self) -> bytes:
         """Return the series and what is known of each."""
-        state = _State(self._bank.snapshot(), self._series, self._expiry_period, self._last_ms.tobytes())
+        state = _State(
+            self._bank.snapshot(),
+            self._series.names,
+            self._expiry_period,
+            self._last_ms.tobytes(),
+            self._budget.snapshot(),
+            self._windows.snapshot(),
+        )
         return msgspec.msgpack.encode(state)
 
     def restore(self, data: bytes) -> None:
@@ -140,79 +135,20 @@ class SampleScorer:
         self._forget_all()
         try:
             self._bank.restore(state.bank)
+            if state.budget:
+                self._budget.restore(state.budget)
         except SnapshotError as error:
             log.warning("learning all series anew", partition=self._partition, reason=str(error))
             self._forget_all()
             return
         self._expiry_period = state.expiry_period
-        self._series = state.series
-        self._slots = {series: slot for slot, series in enumerate(state.series) if series}
-        self._by_key = {series.encode(): slot for series, slot in self._slots.items()}
-        self._free = [slot for slot, series in enumerate(state.series) if not series]
+        self._series.restore(state.series)
+        self._windows.restore(state.windows, [name.decode() for name in state.series])
         self._last_ms = np.frombuffer(state.last_ms, dtype=np.int64).copy()
 
-    # -- decoding -----------------------------------------------------------------------------------------
+    # -- time ---------------------------------------------------------------------------------------------
 
-    def _decode_at_once(self, batch: Batch) -> _Events | None:
-        """Decode all records as one array; None where one is packed, is bad or has a key not seen before."""
-        values = [value or b"" for value in batch.values]
-        slots = [self._by_key.get(key or b"", -1) for key in batch.keys]
-        if any(batch.packed) or min(slots) < 0 or max(map(len, values)) > TELEMETRY.max_bytes:
-            return None
-        try:
-            points = _MANY.decode(b"[" + b",".join(values) + b"]")
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return None
-        if len(points) != len(values):  # a value of several records would shift all behind it
-            return None
-        return _Events(
-            np.array(slots, dtype=np.int32),
-            np.array([point.time_ms for point in points], dtype=np.int64),
-            np.array([point.value for point in points], dtype=np.float64),
-            np.arange(len(points)),
-            np.full(len(points), _WHOLE),
-        )
-
-    def _decode_one_by_one(self, batch: Batch) -> _Events:
-        rows: list[tuple[int, int, float, int, int]] = []
-        for record, (key, value, packed) in enumerate(
-            zip(batch.keys, batch.values, batch.packed, strict=True)
-        ):
-            try:
-                if packed:
-                    rows += self._unpack(record, value or b"", batch.times_ms[record])
-                    continue
-                sample = TELEMETRY.decode(value)
-                series = TELEMETRY.key_of(sample)
-                slot = self._slot(series, sample.metric, batch.times_ms[record])
-                if key == series.encode():
-                    self._by_key[key] = slot
-                rows.append((slot, sample.time_ms, sample.value, record, _WHOLE))
-            except ContractError as error:
-                batch.refuse(record, error.reason)
-            except (ValueError, RecursionError) as error:
-                batch.refuse(record, str(error))
-        columns = list(zip(*rows, strict=True)) if rows else [()] * 5
-        return _Events(
-            np.array(columns[0], dtype=np.int32),
-            np.array(columns[1], dtype=np.int64),
-            np.array(columns[2], dtype=np.float64),
-            np.array(columns[3], dtype=np.int64),
-            np.array(columns[4], dtype=np.int64),
-        )
-
-    def _unpack(self, record: int, value: bytes, arrived_ms: int) -> list[tuple[int, int, float, int, int]]:
-        samples = _PACKED.decode(value)
-        parts = [split_series(series) for series in samples.series]
-        names = [series_key(*part) for part in parts]
-        return [
-            (self._slot(names[which], parts[which][1], arrived_ms), time_ms, number, record, inside)
-            for inside, (which, time_ms, number) in enumerate(
-                zip(samples.which, samples.time_ms, samples.value, strict=True)
-            )
-        ]
-
-    def _timely(self, batch: Batch, events: _Events, arrived_ms: Ints) -> NDArray[np.bool_]:
+    def _timely(self, batch: Batch, events: Events, arrived_ms: Ints) -> NDArray[np.bool_]:
         """Return which events are in time; refuse what is from the future of its arrival or long late."""
         future = events.time_ms > arrived_ms + self._max_future_ms
         for i in np.flatnonzero(future).tolist():
@@ -224,45 +160,55 @@ class SampleScorer:
                 f" its arrival at {arrived_ms[i]}",
             )
         # What is from the future must not make what follows it late.
-        time_ms = np.where(future, 0, events.time_ms)
-        newest = _newest_before(events.slot, time_ms, self._last_ms)
-        late = ~future & (time_ms < newest - self._detection.max_late_ms)
+        time_ms = np.where(future, 0, events.time_ms) if future.any() else events.time_ms
+        late = future & False
+        if self._may_be_late(events.slot, time_ms):
+            newest = _newest_before(events.slot, time_ms, self._last_ms)
+            late = ~future & (time_ms < newest - self._detection.max_late_ms)
         for i in np.flatnonzero(late).tolist():
             self._refuse(
                 batch,
                 events,
                 i,
                 f"late: {events.time_ms[i]} ms is more than {self._detection.max_late_ms} ms before the"
-                f" newest sample of {self._series[events.slot[i]]}, at {newest[i]}",
+                f" newest sample of {self._series.name(int(events.slot[i]))}, at {newest[i]}",
             )
         np.maximum.at(self._last_ms, events.slot, time_ms)
         timely: NDArray[np.bool_] = ~(future | late)
         batch.tally(processed=int(timely.sum()), late=int(late.sum()))
         return timely
 
+    def _may_be_late(self, slot: NDArray[np.int32], time_ms: Ints) -> bool:
+        """Whether an event may be late: a bound that is cheap to tell, and true of next to no batch."""
+        if not len(time_ms):
+            return False
+        oldest_ms = time_ms - self._last_ms[slot]
+        reach_ms = int(time_ms.max() - time_ms.min())
+        return max(reach_ms, -int(oldest_ms.min())) > self._detection.max_late_ms
+
     @staticmethod
-    def _refuse(batch: Batch, events: _Events, event: int, reason: str) -> None:
+    def _refuse(batch: Batch, events: Events, event: int, reason: str) -> None:
         inside = int(events.inside[event])
-        batch.refuse(int(events.record[event]), reason, None if inside == _WHOLE else inside)
+        batch.refuse(int(events.record[event]), reason, None if inside == WHOLE else inside)
 
     # -- series -------------------------------------------------------------------------------------------
 
-    def _slot(self, series: str, metric: str, arrived_ms: int) -> int:
-        slot = self._slots.get(series)
-        if slot is not None:
-            return slot
-        if self._free:
-            slot = self._free.pop()
-        else:
-            slot = len(self._series)
-            self._series.append("")
-            if slot >= len(self._last_ms):
-                self._last_ms = np.concatenate((self._last_ms, np.zeros(max(slot, 1024), dtype=np.int64)))
-        self._series[slot] = series
-        self._slots[series] = slot
-        self._last_ms[slot] = 0
-        self._bank.open(slot, self._watched.limits_of(metric), arrived_ms)
-        return slot
+    def _open(self, slot: int, metric: str, arrived_ms: int) -> None:
+        """Note a series that is new in this batch."""
+        self._new.append((slot, self._limits_of(metric), arrived_ms))
+        self._windows.open(slot, self._series.name(slot), metric)
+
+    def _open_new(self) -> None:
+        """Begin to know the new series, all at once: one by one, they would cost more than their samples."""
+        if not self._new:
+            return
+        slots, limits, arrived_ms = zip(*self._new, strict=True)
+        self._new.clear()
+        if max(slots) >= len(self._last_ms):
+            more = max(max(slots) + 1 - len(self._last_ms), len(self._last_ms), FIRST_CAPACITY)
+            self._last_ms = np.concatenate((self._last_ms, np.zeros(more, dtype=np.int64)))
+        self._last_ms[list(slots)] = 0
+        self._bank.open_many(slots, limits, arrived_ms)
 
     def _expire(self, now_ms: int) -> list[Emission]:
         """Now and then, forget the series that have been silent too long, and end their episodes."""
@@ -273,14 +219,37 @@ class SampleScorer:
         expired = self._bank.expire_before(now_ms - self._detection.expire_after_ms)
         emissions = []
         for slot, severity in zip(expired.slots.tolist(), expired.open_severity.tolist(), strict=True):
-            series = self._series[slot]
             if severity:
-                emissions.append(self._silent(series, slot, Severity(severity)))
-            self._series[slot] = ""
-            self._free.append(slot)
-            del self._slots[series]
-            self._by_key.pop(series.encode(), None)
+                emissions.append(self._silent(self._series.name(slot), slot, Severity(severity)))
+            self._series.free(slot)
+            self._windows.forget(slot)
         return emissions
+
+    def _spend(self, arrived_ms: Ints) -> tuple[Floats, list[Emission]]:
+        """Return the level of pages of each event; now and then, also what was spent so far."""
+        if not len(arrived_ms):
+            return np.zeros(0), []
+        before = self._budget.newest_ms // self._budget.period_ms
+        levels = self._budget.spend(arrived_ms)
+        told = 0 < before < self._budget.newest_ms // self._budget.period_ms
+        return levels, [Emission(SPENDING, self._ledger())] if told else []
+
+    def _ledger(self) -> Spending:
+        budget, detector = self._budget, f"{NAME}/{self._partition}"
+        return Spending(
+            id=derive_id("spending", detector, budget.newest_ms),
+            time_ms=budget.newest_ms,
+            detector=detector,
+            since_ms=budget.since_ms,
+            share=self._budget_settings.shares.telemetry / TELEMETRY.partitions,
+            false_pages_per_week=self._budget_settings.false_pages_per_week,
+            page_level=budget.level,
+            tests=budget.tests,
+            spent=budget.spent,
+            episodes=budget.episodes,
+            pages=budget.pages,
+            static_pages=budget.static_pages,
+        )
 
     def _silent(self, series: str, slot: int, severity: Severity) -> Emission:
         service, metric, _ = split_series(series)
@@ -300,23 +269,30 @@ class SampleScorer:
                 metric=metric,
                 value=0.0,
                 detector=DETECTOR,
+                pages=False,
                 detail="the series has fallen silent",
             ),
         )
 
-    def _tell(self, batch: Batch, events: _Events, verdicts: BatchVerdicts) -> list[Emission]:
+    def _tell(self, batch: Batch, events: Events, verdicts: BatchVerdicts, levels: Floats) -> list[Emission]:
         emissions = []
         flagged = np.asarray(verdicts.event)
         for at in np.flatnonzero(verdicts.phase).tolist():
             event = int(flagged[at])
             record = int(events.record[event])
-            series = self._series[events.slot[event]]
+            series = self._series.name(int(events.slot[event]))
             service, metric, tags = split_series(series)
             phase = PHASES[EpisodePhase(verdicts.phase[at])]
             sigmas = float(verdicts.deviation_sigmas[at])
             known = not math.isnan(sigmas)
             severity = Severity(max(int(verdicts.severity[at]), Severity.LOW))
             offset = batch.offsets[record]
+            pages, static = Paging(verdicts.pages[at]), not math.isnan(verdicts.bound[at])
+            self._budget.record(
+                episodes=int(phase is Phase.START),
+                pages=int(pages is Paging.NOW),
+                static_pages=int(pages is Paging.NOW and static),
+            )
             emissions.append(
                 Emission(
                     ANOMALIES,
@@ -334,9 +310,12 @@ class SampleScorer:
                         value=float(events.value[event]),
                         baseline=float(verdicts.baseline[at]) if known else None,
                         deviation_sigmas=sigmas if known else None,
-                        bound=None if math.isnan(verdicts.bound[at]) else float(verdicts.bound[at]),
+                        bound=float(verdicts.bound[at]) if static else None,
                         detector=DETECTOR,
                         cell={"service": service, **tags},
+                        pages=pages is not Paging.NO,
+                        p_value=math.exp(verdicts.log_p[at]) if verdicts.severity[at] else None,
+                        page_level=math.exp(levels[event]),
                         origin_ms=max(batch.times_ms[record], 0),
                         evidence=Evidence(topic=batch.topic, partition=self._partition, offset=offset),
                     ),
