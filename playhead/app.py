@@ -21,13 +21,16 @@ from agents import (
     cohorts,
     experiments,
     incidents,
+    learned,
     metrics,
     playback,
     policy,
     popularity,
     preferences,
     segments,
+    sessions,
     telemetry,
+    verify,
 )
 from agents.ports import App, Cache, LaneProcessor, Publish, View
 from config import Settings
@@ -35,6 +38,7 @@ from playhead.actors import cdn, ingest
 from playhead.engine.folders import data_folder
 from playhead.engine.lane import Lane
 from playhead.engine.view import TopicView
+from playhead.notify import notifier
 from playhead.publisher import Publisher
 from topics.errors import PlayheadError
 from topics.spec import AnySpec, TopicSpec
@@ -47,14 +51,21 @@ Attach = Callable[[App, Settings, Publish], None]
 AGENTS: dict[str, Attach] = {
     # telemetry ─▶ anomalies
     "telemetry": telemetry.attach,
+    # telemetry ─▶ telemetry.windows ─▶ anomalies by learned models
+    "learned": learned.attach,
+    # cmcd ─▶ playback
+    "sessions": sessions.attach,
     # playback ─▶ cohorts.parts ─▶ cohorts, anomalies with their causes
     "playback": playback.attach,
     "cohorts": cohorts.attach,
     # ingest.segments ─▶ anomalies
     "segments": segments.attach,
-    # anomalies ─▶ incidents ─▶ commands
+    # anomalies ─▶ incidents ─▶ people's tools, commands
     "incidents": incidents.attach,
+    "notify": notifier.attach,
     "policy": policy.attach,
+    # cohorts.parts ─▶ verifications, pulse ─▶ policy
+    "verify": verify.attach,
     # commands ─▶ steering, ingest.selection, outcomes
     "cdn": cdn.attach,
     "ingest": ingest.attach,
@@ -79,7 +90,7 @@ class _Boot(BootStrategy):  # type: ignore[misc]
 
     def server(self) -> Iterable[Service]:
         own: Iterable[Service] = super().server() if self.app.agents else ()
-        return (*self.app.views, *own, *self.app.lanes)
+        return (*self.app.views, *own, *self.app.lanes, *self.app.served)
 
 
 class PlayheadApp(faust.App):  # type: ignore[misc]
@@ -104,8 +115,8 @@ class PlayheadApp(faust.App):  # type: ignore[misc]
             topic_replication_factor=settings.engine.replication_factor,
             table_standby_replicas=0,
             consumer_auto_offset_reset="earliest",
-            broker_session_timeout=6.0,
-            broker_heartbeat_interval=1.5,
+            broker_session_timeout=settings.engine.session_timeout_s,
+            broker_heartbeat_interval=settings.engine.session_timeout_s / 4,
             broker_request_timeout=20.0,
             broker_commit_interval=1.0,
             stream_wait_empty=False,
@@ -117,9 +128,10 @@ class PlayheadApp(faust.App):  # type: ignore[misc]
         self.cache = cache
         self.lanes: list[Lane] = []
         self.views: list[TopicView[Any]] = []
+        self.served: list[Service] = []
         self._measured: set[int] = set()
         self._settings = settings
-        self._client = client
+        self.client = client
 
     async def on_first_start(self) -> None:
         """Make the folder of the tables; Faust makes no parents."""
@@ -170,7 +182,7 @@ class PlayheadApp(faust.App):  # type: ignore[misc]
                 name,
                 spec,
                 make,
-                client=self._client,
+                client=self.client,
                 prefix=self._settings.prefix,
                 engine=self._settings.engine,
             )
@@ -178,9 +190,13 @@ class PlayheadApp(faust.App):  # type: ignore[misc]
 
     def view(self, spec: TopicSpec[Any]) -> View[Any]:
         """Follow the compacted topic `spec`."""
-        view = TopicView(spec, self._client, self._settings.prefix)
+        view = TopicView(spec, self.client, self._settings.prefix)
         self.views.append(view)
         return view
+
+    def serve(self, service: Service) -> None:
+        """Run `service` beside the agents, after views have caught up."""
+        self.served.append(service)
 
     @property
     def ready(self) -> bool:
@@ -195,7 +211,7 @@ class PlayheadApp(faust.App):  # type: ignore[misc]
     @property
     def failure(self) -> str | None:
         """Why it crashed, or one of its lanes or views did."""
-        services: list[Any] = [self, *self.lanes, *self.views]
+        services: list[Any] = [self, *self.lanes, *self.views, *self.served]
         return next((repr(each.crash_reason) for each in services if each.crashed), None)
 
     def measure_lag(self) -> int:

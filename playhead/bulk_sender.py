@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -32,8 +33,9 @@ class Sender(Protocol):
         key: bytes | None = None,
         partition: int = ANY_PARTITION,
         headers: Headers | None = None,
+        events: int = 1,
     ) -> None:
-        """Queue one record."""
+        """Queue one record that carries so many events."""
 
     def poll(self, timeout_s: float = 0.0) -> None:
         """Take in what the broker said."""
@@ -56,7 +58,7 @@ class BulkSender:
         self._away = False
         self._left = 0
         self.failed = 0
-        """Records that the broker did not take."""
+        """Events that the broker did not take."""
         self.failures: list[str] = []
         """Why, for the first few."""
         self._producer = Producer(
@@ -69,7 +71,6 @@ class BulkSender:
                 "queue.buffering.max.kbytes": 262_144,
                 # Millions of successes are counted by what is left, without a call of Python for each.
                 "delivery.report.only.error": True,
-                "on_delivery": self._count_failure,
                 "error_cb": self._note_error,
             }
         )
@@ -81,17 +82,19 @@ class BulkSender:
         key: bytes | None = None,
         partition: int = ANY_PARTITION,
         headers: Headers | None = None,
+        events: int = 1,
     ) -> None:
         """Queue one record, waiting while the queue is full."""
+        count = self._count_failure if events == 1 else partial(self._count_failure, events=events)
         while True:
             try:
-                self._producer.produce(topic, value, key, partition, headers=headers)
+                self._producer.produce(topic, value, key, partition, count, headers=headers)
                 return
             except BufferError:
                 self.poll(FULL_QUEUE_POLL_S)
             except KafkaException as error:
                 # Such as a record larger than any broker takes: it never reaches the queue.
-                self._count_failure(error.args[0], None)
+                count(error.args[0], None)
                 return
 
     def poll(self, timeout_s: float = 0.0) -> None:
@@ -108,10 +111,10 @@ class BulkSender:
         while self._producer.flush(FLUSH_POLL_S):
             self.poll()
 
-    def _count_failure(self, error: KafkaError | None, message: Message | None) -> None:
+    def _count_failure(self, error: KafkaError | None, message: Message | None, events: int = 1) -> None:
         if error is None:
             return
-        self.failed += 1
+        self.failed += events
         if len(self.failures) < TOLD_FAILURES:
             where = "" if message is None else f"{message.topic()}: "
             self.failures.append(where + error.str())

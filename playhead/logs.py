@@ -36,8 +36,9 @@ def configure(settings: LogSettings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
-    # The client libraries tell of every retry; what matters of it the agents tell themselves.
-    for name in ("aiokafka", "faust", "mode"):
+    # The client libraries tell of every retry and every address, keys in it included; what matters of it the
+    # agents tell themselves.
+    for name in ("aiokafka", "faust", "mode", "httpx", "httpcore"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

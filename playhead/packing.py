@@ -5,8 +5,8 @@ times as fast. Events of one record share a partition, the one each would have g
 whoever keeps state by key finds them where it looks. A packed record names its encoding in a header and has
 no key of its own.
 
-Packed samples keep series, time and value; packed beats keep every field. Neither keeps an order between
-partitions, as Kafka does not.
+Packed samples keep what their contract names; packed beats and reports keep every field. None keeps an order
+between partitions, as Kafka does not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from topics import PLAYBACK, TELEMETRY
+from topics import CMCD, PLAYBACK, TELEMETRY
+from topics.cmcd import CmcdRecords
 from topics.errors import ContractError
 from topics.playback import Beats
 from topics.spec import ENCODING_HEADER, PACKED, AnySpec
@@ -27,6 +28,12 @@ PACKED_HEADERS: list[tuple[str, bytes]] = [(ENCODING_HEADER, PACKED.encode())]
 
 MAX_EVENTS = 100_000
 """In one record; it is also the limit on the series of one record of samples."""
+
+EVENTS_PER_RECORD = 100
+"""Unless said otherwise: most of what packing gains, in records of a few kilobytes."""
+
+ALONE = -1
+"""In place of the partition of a key whose events are not packed."""
 
 _ENVELOPE_BYTES = 1_000
 _KNOWN_KEYS = 500_000
@@ -44,7 +51,7 @@ class Packer:
     """Gathers the events of each partition until they fill a record.
 
     Args:
-        spec: `telemetry` or `playback`.
+        spec: `telemetry`, `playback` or `cmcd`.
         partitions: how many the topic has on the broker.
         events_per_record: how many events make a record full; one that nears the contract's size limit is
             full before.
@@ -77,6 +84,15 @@ class Packer:
         """Events taken that no record has carried away yet."""
         return sum(pack.events for pack in self._open.values())
 
+    def can_take(self, record: Any, key: str) -> bool:
+        """Return whether an event comes out as it goes in.
+
+        A sample does not whose names hold the signs that join them to that of its series.
+        """
+        if key not in self._partition_of:
+            self._place(record, key)
+        return self._partition_of[key] != ALONE
+
     def take(self, record: Any, key: str, data: bytes) -> PackedRecord | None:
         """Add one event; return the record that it filled, if it did.
 
@@ -86,7 +102,7 @@ class Packer:
             data: the event as JSON.
 
         Raises:
-            ContractError: the event alone is too large for a record.
+            ContractError: the event alone is too large for a record, or `can_take` denies it.
         """
         if len(data) > self._room_bytes:
             raise ContractError(
@@ -94,7 +110,9 @@ class Packer:
             )
         partition = self._partition_of.get(key)
         if partition is None:
-            partition = self._place(key)
+            partition = self._place(record, key)
+        if partition == ALONE:
+            raise ContractError(self._name, f"the names that make {key!r} cannot be told apart when packed")
         pack = self._open.get(partition)
         full = None
         if pack is None or pack.size_bytes + len(data) > self._room_bytes:
@@ -110,11 +128,21 @@ class Packer:
         for partition in sorted(self._open):
             yield _close(partition, self._open.pop(partition))
 
-    def _place(self, key: str) -> int:
+    def _place(self, record: Any, key: str) -> int:
         if len(self._partition_of) >= _KNOWN_KEYS:
             self._partition_of.clear()
-        partition = self._partition_of[key] = partition_of(key.encode(), self._partitions)
+        partition = partition_of(key.encode(), self._partitions)
+        if isinstance(record, Sample) and not _splits_into(key, record):
+            partition = ALONE
+        self._partition_of[key] = partition
         return partition
+
+
+def _splits_into(series: str, sample: Sample) -> bool:
+    try:
+        return split_series(series) == (sample.service, sample.metric, sample.tags)
+    except ValueError:
+        return False
 
 
 class _Pack(Protocol):
@@ -138,45 +166,67 @@ class _SamplePack:
         self._which: list[int] = []
         self._time_ms: list[int] = []
         self._value: list[float] = []
+        self._id: list[str] = []
 
     def add(self, record: Sample, key: str, data: bytes) -> None:
         self._which.append(self._which_of.setdefault(key, len(self._which_of)))
         self._time_ms.append(record.time_ms)
         self._value.append(record.value)
+        self._id.append(record.id)
         self.events += 1
         # A sample takes less room as columns than by itself: it leaves its field names behind.
         self.size_bytes += len(data)
 
     def encode(self) -> bytes:
         return msgspec.json.encode(
-            Samples(series=list(self._which_of), which=self._which, time_ms=self._time_ms, value=self._value)
+            Samples(
+                series=list(self._which_of),
+                which=self._which,
+                time_ms=self._time_ms,
+                value=self._value,
+                id=self._id if any(self._id) else [],
+            )
         )
 
 
-class _BeatPack:
-    """Beats as they were written: what no contract names travels along."""
+class _WrittenPack:
+    """Events as they were written: what no contract names travels along."""
+
+    field = ""
+    """The field of the packed record that has the events."""
 
     def __init__(self) -> None:
         self.events = 0
         self.size_bytes = 0
-        self._beats: list[bytes] = []
+        self._written: list[bytes] = []
 
     def add(self, record: Any, key: str, data: bytes) -> None:
-        self._beats.append(data)
+        self._written.append(data)
         self.events += 1
         self.size_bytes += len(data) + 1
 
     def encode(self) -> bytes:
-        return b'{"beats":[' + b",".join(self._beats) + b"]}"
+        return b'{"%s":[%s]}' % (self.field.encode(), b",".join(self._written))
 
 
-_PACKS: dict[str, type[_SamplePack] | type[_BeatPack]] = {
+class _BeatPack(_WrittenPack):
+    field = "beats"
+
+
+class _ReportPack(_WrittenPack):
+    field = "records"
+
+
+_PACKS: dict[str, type[_SamplePack] | type[_WrittenPack]] = {
     TELEMETRY.name: _SamplePack,
     PLAYBACK.name: _BeatPack,
+    CMCD.name: _ReportPack,
 }
 
 _PACKED_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
-    spec.name: msgspec.json.Decoder(spec.packed) for spec in (TELEMETRY, PLAYBACK) if spec.packed is not None
+    spec.name: msgspec.json.Decoder(spec.packed)
+    for spec in (TELEMETRY, PLAYBACK, CMCD)
+    if spec.packed is not None
 }
 
 
@@ -198,7 +248,9 @@ def unpack(spec: AnySpec, value: bytes | None) -> list[Any]:
         raise ContractError(spec.name, "the packed record is empty or exceeds the limit")
     try:
         packed = decoder.decode(value)
-        return packed.beats if isinstance(packed, Beats) else _samples(packed)
+        if isinstance(packed, Beats):
+            return packed.beats
+        return packed.records if isinstance(packed, CmcdRecords) else _samples(packed)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise ContractError(spec.name, f"packed record: {error}") from error
 
@@ -212,8 +264,11 @@ def _samples(packed: Samples) -> list[Sample]:
             metric=series[which][1],
             value=value,
             tags=series[which][2],
+            id=id_,
         )
-        for which, time_ms, value in zip(packed.which, packed.time_ms, packed.value, strict=True)
+        for which, time_ms, value, id_ in zip(
+            packed.which, packed.time_ms, packed.value, packed.id or [""] * len(packed.which), strict=True
+        )
     ]
 
 

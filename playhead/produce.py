@@ -126,7 +126,7 @@ class Production:
             try:
                 record = decode(line)
                 key = key_of(record)
-                if packer is None:
+                if packer is None or not packer.can_take(record, key):
                     send(topic, line, key.encode())
                     tally.records += 1
                     tally.bytes += len(line)
@@ -147,7 +147,7 @@ class Production:
         self._refuse(refusal)
 
     def _send_pack(self, pack: PackedRecord) -> None:
-        self._sender.send(self._topic, pack.value, None, pack.partition, PACKED_HEADERS)
+        self._sender.send(self._topic, pack.value, None, pack.partition, PACKED_HEADERS, pack.events)
         self.tally.records += 1
         self.tally.bytes += len(pack.value)
 

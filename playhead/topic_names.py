@@ -33,10 +33,10 @@ def spec_named(name: str, prefix: str = "", among: Iterable[AnySpec] = ALL) -> A
 
     >>> spec_named("run1.telemetry", prefix="run1.").name
     'telemetry'
-    >>> spec_named("incident")
+    >>> spec_named("anomalie")
     Traceback (most recent call last):
     ...
-    playhead.topic_names.UnknownTopicError: there is no topic 'incident'; did you mean incidents?
+    playhead.topic_names.UnknownTopicError: there is no topic 'anomalie'; did you mean anomalies?
     """
     choice = [spec.name for spec in among]
     for candidate in (name, name.removeprefix(prefix)):

@@ -12,6 +12,7 @@ from topics.fields import MAX_TIME_MS
 _AGO = re.compile(r"-?(?P<count>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h|d)")
 _EPOCH = re.compile(r"\d+(?:\.\d+)?")
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+MAX_LENGTH_MS = 366 * 86_400_000
 _SECONDS_BELOW = 100_000_000_000
 """A smaller number counts seconds: as seconds it lies before the year 5138, as milliseconds before 1973."""
 
@@ -55,6 +56,22 @@ def parse_moment(text: str, now_ms: int) -> int:
     if not 0 <= moment <= MAX_TIME_MS:
         raise MomentError(f"{text!r} lies outside the years 1970 to 2100")
     return round(moment)
+
+
+def parse_length(text: str) -> int:
+    """Return how long `text` says, in ms.
+
+    Raises:
+        MomentError: `text` is no length of time, or nothing.
+
+    >>> parse_length("30m"), parse_length("1.5h")
+    (1800000, 5400000)
+    """
+    told = _AGO.fullmatch(text)
+    length_ms = 0 if told is None or text.startswith("-") else float(told["count"]) * _UNIT_MS[told["unit"]]
+    if not 0 < length_ms <= MAX_LENGTH_MS:
+        raise MomentError(f"{text!r} is no length of time: give 90s, 30m, 2h or 1d, a year at most")
+    return round(length_ms)
 
 
 def now_ms() -> int:

@@ -24,6 +24,7 @@ from agents.ports import Cache
 from config import Settings
 from playhead.app import Pipeline, PlayheadApp, build
 from playhead.brokers import BrokerUnavailableError
+from playhead.engine.collector import spare_batches
 from playhead.health import HealthServer
 from playhead.topics_admin import TopicsAdmin, Wanted
 from topics.errors import PlayheadError
@@ -60,6 +61,7 @@ async def run(
         WorkerCrashError: an agent's application crashed; the text says why.
     """
     pipeline = build(settings, client, cache, names)
+    spare_batches(settings.engine.young_objects)
     health = HealthServer(settings, pipeline.apps)
     starting: asyncio.Future[Any] | None = None
     try:

@@ -7,6 +7,7 @@ from agents.keyed import keep
 from agents.ports import App, Publish
 from config import Settings
 from models.leases import lapsed
+from models.obedience import keyring
 from models.steering import ACTOR, Steered, Steering
 from topics import COMMANDS, STEERING
 from topics.commands import Command
@@ -15,8 +16,10 @@ from topics.emission import Emission
 
 def attach(app: App, settings: Settings, publish: Publish) -> None:
     """Obey the commands to each audience, and end the leases that run out."""
-    key = settings.actors.signing_key
-    steering = Steering(ttl_s=settings.policy.steering_ttl_s, signing_key=key)
+    key = keyring(settings.actors)
+    steering = Steering(
+        ttl_s=settings.policy.steering_ttl_s, signing_key=key, flap_window_s=settings.policy.flap_window_s
+    )
     answers = app.view(STEERING)
     clock = EventClock()
 

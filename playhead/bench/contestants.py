@@ -1,186 +1,212 @@
-"""The contestants, each run in a process of its own: ``python -m playhead.bench.contestants NAME …``.
+"""The contestants in Python, a process each: ``python -m playhead.bench.contestants NAME TASK``.
 
 `lane` is Playhead's telemetry agent as a worker runs it. `faust` is what one would write with Faust alone: an
-``async for`` over the events, one detector a series, the same figures, the same anomalies. `ceiling` only
-fetches. Each prints one JSON line when it has read its first event, and one when it has read them all.
+``async for`` over the events, the rules of `playhead.bench.rules` for each series, anomalies out. `ceiling`
+only fetches; `ceiling-decode` decodes what it fetched as well. Each imports for itself what it needs, so that
+none carries the memory of another.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
-import resource
 import sys
-import time
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import faust
 import msgspec
 from confluent_kafka import Consumer
 
-from agents import metrics, telemetry
-from agents.telemetry import PHASES
 from config import Settings, load
-from models.anomaly.bank import BankDetector, EpisodePhase
-from models.anomaly.build import bank_figures, watched_metrics
-from playhead.app import PlayheadApp
+from playhead.bench.rules import Change, Rules, State, fresh
+from playhead.bench.task import Task, tell_progress, until_told_to_stop
 from playhead.brokers import client_config
 from playhead.cache import MemoryCache
 from playhead.logs import configure
+from playhead.packing import is_packed, unpack
 from playhead.publisher import Publisher, encoded
 from topics import ANOMALIES, TELEMETRY
-from topics.anomalies import Anomaly, AnomalyKind, Severity
+from topics.anomalies import Anomaly, AnomalyKind, Phase, Severity
 from topics.emission import Emission
 from topics.fields import derive_id
+from topics.telemetry import Sample, Samples
 
-WATCH_S = 0.01
-
-
-class Clock:
-    """Counts events and prints when the first and the last of them was taken."""
-
-    def __init__(self, expected: int) -> None:
-        self._expected = expected
-        self._began: float | None = None
-        self._cpu_s = 0.0
-        self.done = False
-
-    def saw(self, count: int) -> None:
-        """Note that `count` events were taken so far."""
-        if count > 0 and self._began is None:
-            self._began = time.perf_counter()
-            self._cpu_s = _cpu_s()
-            _print({"at": "first"})
-        if count >= self._expected and not self.done and self._began is not None:
-            self.done = True
-            seconds = time.perf_counter() - self._began
-            _print(
-                {
-                    "at": "last",
-                    "events": count,
-                    "seconds": seconds,
-                    "cpu_s": _cpu_s() - self._cpu_s,
-                    "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-                }
-            )
+BATCH = 10_000
+POLL_S = 0.05
+FLUSH_TIMEOUT_S = 10.0
 
 
-async def lane(settings: Settings, clock: Clock) -> None:
+def lane(settings: Settings, task: Task) -> None:
     """Playhead's own agent."""
-    client = client_config(settings)
-    app = PlayheadApp("telemetry", settings, client, MemoryCache(capacity=1))
-    publisher = Publisher(client, settings.prefix)
-    telemetry.attach(app, settings, publisher)
-    await app.start()
-    while not clock.done:
-        clock.saw(int(metrics.EVENTS.labels("telemetry", "processed")._value.get()))
-        await asyncio.sleep(WATCH_S)
-    await app.stop()
+    from agents import metrics, telemetry
+    from playhead.app import PlayheadApp
+    from playhead.engine.collector import spare_batches
+
+    tell_progress(lambda: int(metrics.EVENTS.labels("telemetry", "processed")._value.get()))
+
+    async def run() -> None:
+        client = client_config(settings)
+        app = PlayheadApp("telemetry", settings, client, MemoryCache(capacity=1))
+        publisher = Publisher(client, settings.prefix)
+        telemetry.attach(app, settings, publisher)
+        spare_batches(settings.engine.young_objects)
+        ended = _ended(asyncio.get_running_loop())
+        await app.start()
+        await ended.wait()
+        await app.stop()
+
+    asyncio.run(run())
 
 
-async def plain_faust(settings: Settings, clock: Clock) -> None:
+def plain_faust(settings: Settings, task: Task) -> None:
     """Faust alone, an event at a time, with its options as they come."""
-    client = client_config(settings)
-    app = faust.App(
-        f"{settings.prefix}plain-faust",
-        broker=f"kafka://{client['bootstrap.servers']}",
-        value_serializer="raw",
-        web_enabled=False,
-        topic_disable_leader=True,
-        consumer_auto_offset_reset="earliest",
-    )
-    publisher = Publisher(client, settings.prefix)
-    figures, watched = bank_figures(settings.detection), watched_metrics(settings.detection)
-    detectors: dict[str, BankDetector] = {}
-    count = 0
+    import faust
 
-    async def score(stream: Any) -> None:
+    count = 0
+    tell_progress(lambda: count)
+    rules = Rules(**task.rules)
+    publisher = Publisher(client_config(settings), settings.prefix)
+    series_states: dict[str, State] = {}
+
+    def score(sample: Sample, message: Any, inside: int) -> None:
+        series = TELEMETRY.key_of(sample)
+        state = series_states.get(series)
+        if state is None:
+            state = series_states[series] = fresh()
+        change = rules.step(state, sample.value)
+        if change is not None:
+            publisher.send(encoded(_anomaly(sample, series, change, message, inside)))
+
+    async def score_all(stream: Any) -> None:
         nonlocal count
         async for event in stream.events():
-            sample = TELEMETRY.decode(event.value)
-            series = TELEMETRY.key_of(sample)
-            detector = detectors.get(series)
-            if detector is None:
-                detector = detectors[series] = BankDetector(figures, watched.limits_of(sample.metric))
-            verdict = detector.step_one(sample.time_ms, sample.value)
-            if verdict.phase is not EpisodePhase.NONE:
-                emission = Emission(
-                    ANOMALIES,
-                    Anomaly(
-                        id=derive_id("plain", event.message.partition, event.message.offset),
-                        time_ms=sample.time_ms,
-                        subject=sample.service,
-                        series=series,
-                        phase=PHASES[verdict.phase],
-                        kind=AnomalyKind.LATENCY_SPIKE,
-                        severity=Severity(max(verdict.severity, 1)),
-                        score=verdict.score,
-                        confidence=0.5,
-                        metric=sample.metric,
-                        value=sample.value,
-                        origin_ms=int(event.message.timestamp * 1000),
-                    ),
-                )
-                publisher.send(encoded(emission))
-            count += 1
-            clock.saw(count)
+            if is_packed(event.headers and list(event.headers.items())):
+                samples = unpack(TELEMETRY, event.value)
+                for inside, sample in enumerate(samples):
+                    score(sample, event.message, inside)
+                count += len(samples)
+            else:
+                score(TELEMETRY.decode(event.value), event.message, 0)
+                count += 1
 
-    topic = app.topic(TELEMETRY.full_name(settings.prefix), value_type=bytes, value_serializer="raw")
-    app.agent(topic, name="score")(score)
-    await app.start()
-    while not clock.done:
-        await asyncio.sleep(WATCH_S)
-    publisher.flush(10.0)
-    await app.stop()
+    async def run() -> None:
+        app = faust.App(
+            task.group,
+            broker=f"kafka://{task.brokers}",
+            value_serializer="raw",
+            web_enabled=False,
+            datadir=task.state_dir,
+            topic_disable_leader=True,
+            consumer_auto_offset_reset="earliest",
+        )
+        topic = app.topic(task.telemetry, value_type=bytes, value_serializer="raw")
+        app.agent(topic, name="score")(score_all)
+        ended = _ended(asyncio.get_running_loop())
+        await app.start()
+        await ended.wait()
+        publisher.flush(FLUSH_TIMEOUT_S)
+        await app.stop()
+
+    asyncio.run(run())
 
 
-async def ceiling(settings: Settings, clock: Clock) -> None:
-    """confluent-kafka fetching, doing nothing: no engine in Python can be faster here."""
+def ceiling(settings: Settings, task: Task) -> None:
+    """confluent-kafka fetching, doing nothing: no engine on it can be faster here."""
+    _consume(settings, task, lambda _: None)
+
+
+def ceiling_decode(settings: Settings, task: Task) -> None:
+    """... and msgspec decoding each value by its contract, one at a time."""
+    single, packed = msgspec.json.Decoder(Sample).decode, msgspec.json.Decoder(Samples).decode
+
+    def decode(messages: list[Any]) -> None:
+        for message in messages:
+            (packed if message.headers() else single)(message.value())
+
+    _consume(settings, task, decode)
+
+
+def _consume(settings: Settings, task: Task, use: Callable[[list[Any]], None]) -> None:
     consumer = Consumer(
         {
             **client_config(settings),
-            "group.id": f"{settings.prefix}ceiling",
+            "group.id": task.group,
             "auto.offset.reset": "earliest",
+            "partition.assignment.strategy": "cooperative-sticky",
             "fetch.queue.backoff.ms": 2,
             "queued.min.messages": 200_000,
         }
     )
-    consumer.subscribe([TELEMETRY.full_name(settings.prefix)])
+    consumer.subscribe([task.telemetry])
+    ending = threading.Event()
+    until_told_to_stop(ending.set)
     count = 0
-    while not clock.done:
-        count += len(consumer.consume(10_000, 0.05))
-        clock.saw(count)
+    tell_progress(lambda: count)
+    while not ending.is_set():
+        messages = consumer.consume(BATCH, POLL_S)
+        use(messages)
+        # A record of many events is counted as such once the batch is over: the ceiling opens none of them.
+        count += sum(_events_in(message) for message in messages) if _packed(messages) else len(messages)
     consumer.close()
 
 
-CONTESTANTS: dict[str, Callable[[Settings, Clock], Awaitable[None]]] = {
+def _packed(messages: list[Any]) -> bool:
+    return bool(messages) and is_packed(messages[0].headers())
+
+
+def _events_in(message: Any) -> int:
+    value: bytes = message.value()
+    # One comma fewer than events, between the brackets of `which`.
+    begin = value.index(b'"which":[')
+    return value.count(b",", begin, value.index(b"]", begin)) + 1
+
+
+def _anomaly(sample: Sample, series: str, change: Change, message: Any, inside: int) -> Emission:
+    return Emission(
+        ANOMALIES,
+        Anomaly(
+            id=derive_id("plain", message.partition, message.offset, inside, change.phase),
+            time_ms=sample.time_ms,
+            subject=sample.service,
+            series=series,
+            phase=Phase(change.phase),
+            kind=AnomalyKind.LATENCY_SPIKE,
+            severity=Severity(change.severity),
+            score=change.severity / 4.0,
+            confidence=0.5,
+            metric=sample.metric,
+            value=sample.value,
+            origin_ms=int(message.timestamp * 1000),
+        ),
+    )
+
+
+def _ended(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
+    """Return an event that is set once standard input has ended."""
+    ended = asyncio.Event()
+    until_told_to_stop(partial(_set_soon, loop, ended))
+    return ended
+
+
+def _set_soon(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    loop.call_soon_threadsafe(event.set)
+
+
+CONTESTANTS: dict[str, Callable[[Settings, Task], None]] = {
     "lane": lane,
     "faust": plain_faust,
     "ceiling": ceiling,
+    "ceiling-decode": ceiling_decode,
 }
 
 
-def _cpu_s() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def _print(value: dict[str, Any]) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
-    sys.stdout.buffer.flush()
-
-
-async def _main(name: str, expected: int) -> None:
+def _main(name: str, task: str) -> None:
     settings = load(os.environ).settings
     configure(settings.log)
-    await CONTESTANTS[name](settings, Clock(expected))
+    CONTESTANTS[name](settings, msgspec.json.decode(task, type=Task))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", choices=sorted(CONTESTANTS))
-    parser.add_argument("expected", type=int)
-    arguments = parser.parse_args()
-    asyncio.run(_main(arguments.name, arguments.expected))
+    _main(*sys.argv[1:])

@@ -1,239 +1,311 @@
-"""`playhead bench engine`: throughput and latency of the telemetry lane beside a plain Faust agent.
+"""`playhead bench engine`: throughput and latency of the telemetry lane beside its alternatives.
 
-Both do the same job with the same figures on the same broker in the same run, taking turns, so that the ratio
-holds however fast the machine is at the moment.
+All do the same job on the same broker in the same run, taking turns, so that ratios hold however fast the
+machine is at the moment. What each tells is counted against what the bank finds in the same events.
 """
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from itertools import islice
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
 
-import msgspec
-import numpy as np
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from msgspec.structs import replace
 
 from config import Settings
-from playhead.bench.job import samples, send
+from playhead.bench.errors import BenchError, ContestantMissingError
+from playhead.bench.job import Shape, held_backlog, send_backlog
+from playhead.bench.live import measure_latency
+from playhead.bench.machine import cpu_seconds, kafka_pid, this_machine
+from playhead.bench.others import kafka_streams_command, quix_command
+from playhead.bench.results import EngineResult, Latency, Throughput
+from playhead.bench.running import (
+    SHARE_OF_EVENTS,
+    Alerts,
+    Measured,
+    Report,
+    Running,
+    forget_groups,
+    run_topics,
+    split_name,
+)
 from playhead.brokers import client_config
-from playhead.log_reader import read_to_end
-from playhead.topics_admin import TopicsAdmin, wanted
-from topics import ANOMALIES, DEAD_LETTERS, LANE_STATE, TELEMETRY
-from topics.anomalies import Phase
-from topics.errors import PlayheadError
+from topics import TELEMETRY
 
-BACKLOG_SERIES = 1_000
-LATENCY_SERIES = 100
-ANOMALY_EVERY = 1_009
-"""A prime, so that the anomalies wander over all series."""
+CONTESTANTS: Final = ("lane", "lane-2", "faust", "quix", "kafka-streams", "ceiling", "ceiling-decode")
+AXIS_CONTESTANTS: Final = ("lane", "faust", "quix", "kafka-streams", "ceiling")
+LIVE_CONTESTANTS: Final = ("lane", "faust", "quix", "kafka-streams")
+HOLDABLE: Final = ("lane", "ceiling", "ceiling-decode")
+READERS: Final = ("ceiling", "ceiling-decode")
+"""They tell nothing."""
 
-LATENCY_ANOMALY_EVERY = 101
-GROUPS = ("playhead.telemetry", "plain-faust", "ceiling")
-CONTESTANT_TIMEOUT_S = 600.0
-STOP_TIMEOUT_S = 30.0
-ADMIN_TIMEOUT_S = 30.0
-SETTLE_S = 1.0
-
-Report = Callable[[str], None]
+RATES_PER_S: Final = (1_000.0, 10_000.0, 100_000.0)
+NEAR_CAPACITY: Final = 0.8
+STARTS_TOLERANCE: Final = 0.001
+LEAST_EVENTS: Final = 20_000
 
 
-class BenchError(PlayheadError):
-    """A contestant did not finish."""
+@dataclass(frozen=True)
+class Point:
+    """One backlog: where on which axis, and how many events for each asked for."""
+
+    axis: str
+    at: str
+    shape: Shape = field(default_factory=Shape)
+    partitions: int = TELEMETRY.partitions
+    scale: float = 1.0
 
 
-class Throughput(msgspec.Struct, frozen=True):
-    """How fast one contestant drained a backlog, as medians over the rounds."""
+BASE: Final = Point("base", "1,000 series, 4 partitions")
+AXES: Final[Mapping[str, tuple[Point, ...]]] = {
+    "series": tuple(
+        Point("series", f"{count:,} series", Shape(series=count)) for count in (10_000, 100_000, 1_000_000)
+    ),
+    "partitions": tuple(
+        Point("partitions", f"{count} partition{'s'[: count > 1]}", partitions=count) for count in (1, 2, 8)
+    ),
+    "record": (
+        Point("record", "10 tags", Shape(tags=10), scale=0.5),
+        Point("record", "10 tags, 1 kB", Shape(tags=10, tag_bytes=40), scale=0.25),
+    ),
+    "packing": (Point("packing", "100 events a record", Shape(packed=100), scale=2.0),),
+}
+"""Beside the base point, which is on every axis."""
 
-    contestant: str
+
+class Plan(NamedTuple):
+    """What a run measures."""
+
     events: int
+    """Backlog of the fastest contestants; slower ones get their share of it."""
     rounds: int
-    events_per_s: float
-    ratio: float
-    """To the plain Faust agent of the same run."""
-    cpu_us_per_event: float
-    rss_mb: float
+    """Of the base point."""
+    axes: Sequence[str]
+    axis_rounds: int
+    contestants: Sequence[str]
+    rates_per_s: Sequence[float]
+    latency_seconds: float
+    """Of each measurement of latency; 0 for none."""
 
-
-class Latency(msgspec.Struct, frozen=True):
-    """Event to alert of one contestant, live at a fixed rate."""
-
-    contestant: str
-    rate_per_s: float
-    alerts: int
-    p50_ms: float
-    p99_ms: float
-
-
-class EngineResult(msgspec.Struct, frozen=True):
-    """All figures of one run, with where they were taken."""
-
-    machine: str
-    cpus: int
-    python: str
-    throughput: list[Throughput]
-    latency: list[Latency]
-
-
-class _Run(NamedTuple):
-    events_per_s: float
-    cpu_us_per_event: float
-    rss_mb: float
+    @property
+    def steps(self) -> int:
+        """Contestants' runs, at the most."""
+        points = sum(len(AXES[axis]) for axis in self.axes) * self.axis_rounds
+        live = [name for name in self.contestants if name in LIVE_CONTESTANTS] if self.latency_seconds else []
+        return (
+            self.rounds * len(self.contestants)
+            + points * len([name for name in self.contestants if name in AXIS_CONTESTANTS])
+            + len(live) * (len(self.rates_per_s) + 1)
+        )
 
 
 def run(
-    settings: Settings,
-    *,
-    events: int,
-    plain_events: int,
-    rounds: int,
-    rate: float,
-    seconds: float,
-    report: Report,
+    settings: Settings, plan: Plan, command: str, report: Report, step: Callable[[], None]
 ) -> EngineResult:
     """Measure and return all figures.
 
     Args:
-        events: backlog for the lane and the ceiling.
-        plain_events: how much of it the plain Faust agent reads, which is many times slower.
-        rounds: how often each contestant runs; medians are told.
-        rate: events a second while latency is measured, for `seconds`.
+        command: how this was called, to be kept with the figures.
+        report: told what is being done.
+        step: called after each run of a contestant.
 
     Raises:
-        BenchError: a contestant did not finish.
+        BenchError: a contestant did not do its job at the base point; elsewhere that is told in `missing`.
     """
-    expected = {"ceiling": events, "lane": events, "faust": plain_events}
-    runs: dict[str, list[_Run]] = {name: [] for name in expected}
-    prefix = f"bench-{int(time.time())}."
-    with _Topics(settings, prefix) as backlog:
-        report(f"sending a backlog of {events:,} samples")
-        send(client_config(settings), prefix, samples(events, BACKLOG_SERIES, ANOMALY_EVERY, seed=1))
-        for number in range(rounds):
-            for name, count in expected.items():
-                report(f"round {number + 1} of {rounds}: {name}")
-                runs[name].append(_drain(backlog, name, count))
-    plain = statistics.median(each.events_per_s for each in runs["faust"])
-    throughput = [
-        Throughput(
-            contestant=name,
-            events=expected[name],
-            rounds=rounds,
-            events_per_s=(speed := statistics.median(each.events_per_s for each in found)),
-            ratio=speed / plain,
-            cpu_us_per_event=statistics.median(each.cpu_us_per_event for each in found),
-            rss_mb=statistics.median(each.rss_mb for each in found),
-        )
-        for name, found in runs.items()
-    ]
-    latency = [_live(settings, name, rate, seconds, report) for name in ("lane", "faust")]
-    cpus = os.cpu_count() or 1
-    return EngineResult(platform.machine(), cpus, platform.python_version(), throughput, latency)
-
-
-class _Topics:
-    """The topics of a run: there inside the ``with``, gone after it."""
-
-    def __init__(self, settings: Settings, prefix: str) -> None:
-        self._settings = settings.model_copy(update={"prefix": prefix})
-        self._topics = wanted((TELEMETRY, ANOMALIES, LANE_STATE, DEAD_LETTERS), prefix)
-
-    def __enter__(self) -> Settings:
-        admin = TopicsAdmin(client_config(self._settings), self._settings.engine.replication_factor)
-        admin.create(self._topics)
-        return self._settings
-
-    def __exit__(self, *_: object) -> None:
-        names = [topic.name for topic in self._topics]
-        admin = AdminClient(client_config(self._settings))
-        for future in admin.delete_topics(names).values():
-            future.result(ADMIN_TIMEOUT_S)
-
-
-def _drain(settings: Settings, name: str, count: int) -> _Run:
-    """Let one contestant read `count` events from the beginning."""
-    admin = AdminClient(client_config(settings))
-    groups = [f"{settings.prefix}{group}" for group in GROUPS]
-    for future in admin.delete_consumer_groups(groups).values():
-        with suppress(KafkaException):  # the group was never there
-            future.result(ADMIN_TIMEOUT_S)
-    with _Contestant(settings, name, count) as contestant:
-        last = contestant.wait_for("last")
-    return _Run(last["events"] / last["seconds"], 1e6 * last["cpu_s"] / last["events"], last["rss_mb"])
-
-
-def _live(settings: Settings, name: str, rate: float, seconds: float, report: Report) -> Latency:
-    """Let one contestant read events as they are sent, and measure what it told."""
-    count = int(rate * seconds)
-    prefix = f"bench-{int(time.time())}-{name}."
-    with _Topics(settings, prefix) as live, _Contestant(live, name, count) as contestant:
-        report(f"{name}: {rate:,.0f} events/s for {seconds:.0f} s")
-        client = client_config(live)
-        stream = samples(count, LATENCY_SERIES, LATENCY_ANOMALY_EVERY, seed=2)
-        # One sample first, so that what is measured is not the time it takes to join the group.
-        send(client, prefix, islice(stream, 1))
-        contestant.wait_for("first")
-        send(client, prefix, stream, rate=rate)
-        contestant.wait_for("last")
-        time.sleep(SETTLE_S)
-        latencies_ms = []
-        for message in read_to_end(client, ANOMALIES.full_name(prefix)):
-            anomaly = ANOMALIES.decode(message.value())
-            if anomaly.phase is Phase.START and anomaly.origin_ms is not None:
-                latencies_ms.append(message.timestamp()[1] - anomaly.origin_ms)
-    if not latencies_ms:
-        raise BenchError(f"{name} told no anomaly in {count} events")
-    return Latency(
-        name,
-        rate,
-        len(latencies_ms),
-        float(np.percentile(latencies_ms, 50)),
-        float(np.percentile(latencies_ms, 99)),
+    began, clock = datetime.now(UTC), time.monotonic()
+    machine = this_machine(settings)
+    for name in plan.contestants:
+        split_name(name)
+    contestants, missing = _ready(plan.contestants, report)
+    throughput = measure_point(settings, BASE, contestants, plan.events, plan.rounds, report, step)
+    for axis in plan.axes:
+        for point in AXES[axis]:
+            some = [name for name in contestants if name in AXIS_CONTESTANTS]
+            try:
+                throughput += measure_point(
+                    settings, point, some, plan.events, plan.axis_rounds, report, step
+                )
+            except BenchError as error:  # the figures so far were minutes of work
+                report(f"{point.at}: {error}")
+                missing[point.at] = str(error)
+    latency: list[Latency] = []
+    for row in throughput[: len(contestants)] if plan.latency_seconds else ():
+        if row.contestant in LIVE_CONTESTANTS:
+            latency += _latencies(settings, plan, row, missing, report, step)
+    return EngineResult(
+        command=command,
+        began=began.isoformat(timespec="seconds"),
+        seconds=time.monotonic() - clock,
+        machine=machine,
+        starts_tolerance=STARTS_TOLERANCE,
+        throughput=throughput,
+        latency=latency,
+        missing=missing,
     )
 
 
-class _Contestant:
-    """A contestant's process and what it prints."""
+def _ready(contestants: Sequence[str], report: Report) -> tuple[list[str], dict[str, str]]:
+    """Make the others ready before anything is measured; return who takes part, and why others do not."""
+    makers = {"quix": quix_command, "kafka-streams": kafka_streams_command}
+    missing: dict[str, str] = {}
+    for name in contestants:
+        maker = makers.get(split_name(name)[0])
+        if maker is not None:
+            try:
+                maker(report)
+            except ContestantMissingError as error:
+                missing[name] = str(error)
+    return [name for name in contestants if name not in missing], missing
 
-    def __init__(self, settings: Settings, name: str, count: int) -> None:
-        self._name = name
-        environment = {
-            **os.environ,
-            "PLAYHEAD_PREFIX": settings.prefix,
-            "PLAYHEAD_BROKERS": str(client_config(settings)["bootstrap.servers"]),
-        }
-        command = [sys.executable, "-m", "playhead.bench.contestants", name, str(count)]
-        self._process = subprocess.Popen(  # noqa: S603
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        self._deadline = threading.Timer(CONTESTANT_TIMEOUT_S, self._process.kill)
 
-    def __enter__(self) -> Self:
-        self._deadline.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._deadline.cancel()
+def _latencies(
+    settings: Settings,
+    plan: Plan,
+    row: Throughput,
+    missing: dict[str, str],
+    report: Report,
+    step: Callable[[], None],
+) -> list[Latency]:
+    near = NEAR_CAPACITY * row.events_per_s
+    rates = [rate for rate in plan.rates_per_s if rate < near] + [near]
+    found = []
+    for rate in rates:
+        report(f"{row.contestant} live at {rate:,.0f} events/s")
         try:
-            self._process.communicate(timeout=STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.communicate()
+            latency = measure_latency(
+                settings, row.contestant, rate, plan.latency_seconds, row.events_per_s, report
+            )
+        except BenchError as error:  # the figures so far were minutes of work
+            report(f"{row.contestant} live at {rate:,.0f} events/s: {error}")
+            missing[f"{row.contestant} live at {rate:,.0f} events/s"] = str(error)
+        else:
+            found.append(latency)
+        step()
+    for _ in range(len(plan.rates_per_s) + 1 - len(rates)):
+        step()
+    return found
 
-    def wait_for(self, moment: str) -> dict[str, Any]:
-        """Return what it prints at `moment`."""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            said: dict[str, Any] = msgspec.json.decode(line)
-            if said["at"] == moment:
-                return said
-        _, errors = self._process.communicate()
-        raise BenchError(f"{self._name} did not finish:\n{errors.decode(errors='replace')[-2000:]}")
+
+def measure_point(
+    settings: Settings,
+    point: Point,
+    contestants: Sequence[str],
+    events: int,
+    rounds: int,
+    report: Report,
+    step: Callable[[], None],
+) -> list[Throughput]:
+    """Let contestants take turns at backlogs of one kind, each reading one of its size to the end."""
+    sizes: dict[int, list[str]] = {}
+    for name in contestants:
+        share = SHARE_OF_EVENTS.get(split_name(name)[0], 1.0)
+        sizes.setdefault(max(int(events * point.scale * share), LEAST_EVENTS), []).append(name)
+    runs: dict[str, list[_Run]] = {name: [] for name in contestants}
+    expected: dict[str, int] = {}
+    for size, names in sizes.items():
+        starts = point.shape.starts(settings, size)
+        with run_topics(settings, point.partitions) as mine:
+            if not all(_starts_together(name) for name in names):
+                report(f"{point.at}: sending a backlog of {size:,} events")
+                send_backlog(client_config(mine), mine.prefix, point.shape, size, point.partitions)
+            for number in range(rounds):
+                for name in names:
+                    report(f"{point.at}: {name} reads {size:,} events, round {number + 1} of {rounds}")
+                    drain = _drain_together if _starts_together(name) else _drain
+                    runs[name].append(drain(mine, name, point, size, report))
+                    expected[name] = starts
+                    step()
+    rows = [_row(point, name, runs[name], expected[name]) for name in contestants]
+    return compared(rows)
+
+
+class _Run(NamedTuple):
+    measured: Measured
+    broker_cpu_us_per_event: float | None
+    starts: int | None
+
+
+def _starts_together(name: str) -> bool:
+    """Return whether these are several processes of a client that reads what is committed."""
+    contestant, processes = split_name(name)
+    return processes > 1 and contestant in HOLDABLE
+
+
+def _drain_together(settings: Settings, name: str, point: Point, events: int, report: Report) -> _Run:
+    """Let several processes share the partitions before the first of them sees an event."""
+    with (
+        run_topics(settings, point.partitions) as mine,
+        held_backlog(client_config(mine), mine.prefix, point.shape, events, point.partitions) as let_go,
+    ):
+        return _drain(mine, name, point, events, report, let_go)
+
+
+def _drain(
+    settings: Settings,
+    name: str,
+    point: Point,
+    events: int,
+    report: Report,
+    let_go: Callable[[], None] | None = None,
+) -> _Run:
+    alerts = Alerts(settings)
+    pid = kafka_pid(settings)
+    with Running(settings, name, report, packed=point.shape.packed > 1) as running:
+        if let_go is not None:
+            running.wait_until_shared(point.partitions)
+            let_go()
+        running.wait_for(1)
+        broker_s = cpu_seconds(pid) if pid is not None else 0.0
+        running.wait_for(events)
+        broker_s = (cpu_seconds(pid) if pid is not None else 0.0) - broker_s
+    measured = running.measured()
+    forget_groups(client_config(settings), settings.prefix)
+    starts = None if split_name(name)[0] in READERS else len(alerts.starts())
+    return _Run(measured, 1e6 * broker_s / events if pid is not None else None, starts)
+
+
+def _row(point: Point, name: str, runs: Sequence[_Run], expected: int) -> Throughput:
+    speeds = [each.measured.events_per_s for each in runs]
+    broker = [each.broker_cpu_us_per_event for each in runs if each.broker_cpu_us_per_event is not None]
+    # Of several rounds the one that agrees least is told.
+    told = [each.starts for each in runs if each.starts is not None]
+    starts = max(told, key=lambda count: abs(count - expected)) if told else None
+    return Throughput(
+        contestant=name,
+        axis=point.axis,
+        at=point.at,
+        series=point.shape.series,
+        partitions=point.partitions,
+        record_bytes=point.shape.record_bytes,
+        events_per_record=point.shape.packed,
+        events=runs[0].measured.events,
+        rounds=len(runs),
+        events_per_s=statistics.median(speeds),
+        lowest_per_s=min(speeds),
+        highest_per_s=max(speeds),
+        ratio_to_faust=None,
+        ratio_to_ceiling=None,
+        cpu_us_per_event=statistics.median(each.measured.cpu_us_per_event for each in runs),
+        broker_cpu_us_per_event=statistics.median(broker) if broker else None,
+        rss_mb=statistics.median(each.measured.rss_mb for each in runs),
+        starts=starts,
+        starts_expected=expected,
+        agrees=None if starts is None else abs(starts - expected) <= STARTS_TOLERANCE * expected,
+    )
+
+
+def compared(rows: Sequence[Throughput]) -> list[Throughput]:
+    """Return the rows of one point with their ratios to plain Faust and to the ceiling."""
+
+    speed = {row.contestant: row.events_per_s for row in rows}
+
+    def ratio(row: Throughput, name: str) -> float | None:
+        return row.events_per_s / speed[name] if name in speed else None
+
+    return [
+        replace(row, ratio_to_faust=ratio(row, "faust"), ratio_to_ceiling=ratio(row, "ceiling"))
+        for row in rows
+    ]

@@ -15,6 +15,8 @@ from config.settings import DEFAULT_FILES
 from playhead.cli.output import AsJson, people, print_json, tells_errors
 
 MASK = "****"
+SECRET = re.compile(r"(_key|_keys|\.keys)(\.|$)")
+"""In the name of a setting that nobody is to be shown."""
 PASSWORD = re.compile(r"(://[^:/@]*:)[^/]*(@)")
 
 
@@ -48,8 +50,12 @@ def masked(name: str, value: Any) -> Any:
 
     >>> masked("redis_url", "redis://ada:secret@cache:6379/0")
     'redis://ada:****@cache:6379/0'
+    >>> masked("gateway.keys", ["a", "b"]), masked("gateway.keys", [])
+    ('****', [])
+    >>> masked("steering.other_keys.last", "s")
+    '****'
     """
-    if name.endswith("_key") and value:
+    if SECRET.search(name) and value:
         return MASK
     if isinstance(value, str):
         return PASSWORD.sub(rf"\1{MASK}\2", value)

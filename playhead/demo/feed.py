@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from playhead.bulk_sender import Headers
+from playhead.bulk_sender import Sender
 from playhead.clock import Clock
 from playhead.demo.viewers import MINUTE_MS, Channel
 from topics import ALL, PLAYBACK
@@ -94,21 +94,6 @@ class Source(Protocol):
         """Yield what happens before `time_ms` and was not yielded yet, in the order of time."""
 
 
-class Sender(Protocol):
-    """The way to Kafka; `playhead.bulk_sender.BulkSender` is one."""
-
-    def send(
-        self,
-        topic: str,
-        value: bytes | None,
-        key: bytes | None = None,
-        partition: int = ...,
-        headers: Headers | None = None,
-    ) -> None: ...
-    def poll(self, timeout_s: float = ...) -> None: ...
-    def flush(self) -> None: ...
-
-
 class ChannelSource:
     """The beats of a channel's viewers."""
 
@@ -148,6 +133,7 @@ class Feeder:
         prefix: of the run's topics.
         feed_s: how long that takes.
         tick_s: how often something is sent.
+        waits: asked before each tick; the event clock stands still while it says yes.
     """
 
     def __init__(
@@ -160,6 +146,7 @@ class Feeder:
         prefix: str,
         feed_s: float,
         tick_s: float,
+        waits: Callable[[], bool] = lambda: False,
     ) -> None:
         self.sent: Counter[str] = Counter()
         """Events by topic."""
@@ -174,13 +161,19 @@ class Feeder:
         self._names = {spec.name: spec.full_name(prefix) for spec in ALL}
         self._feed_s = feed_s
         self._tick_s = tick_s
+        self._waits = waits
 
     def run(self, stopped: Callable[[], bool] = lambda: False) -> None:
         """Send all, and return when Kafka has it; sooner once `stopped`."""
         began_s = self._clock.now_s()
+        waited_s = 0.0
         while not stopped():
             tick_began_s = self._clock.now_s()
-            share = (tick_began_s - began_s) / self._feed_s
+            if self._waits():
+                self._clock.wait(self._tick_s)
+                waited_s += self._clock.now_s() - tick_began_s
+                continue
+            share = (tick_began_s - began_s - waited_s) / self._feed_s
             self._send_until(self._pace.at(share))
             if share >= 1:
                 break

@@ -29,6 +29,9 @@ STYLES = {
     "INGEST": "bold magenta",
 }
 
+STANDS = ("pages", "mitigating", "nothing is in force", "part of", "stands by itself", "it stays")
+"""How what is said of an incident begins where it says nothing new of the viewers."""
+
 
 class Line(NamedTuple):
     """One thing that happened, at its event time."""
@@ -80,14 +83,15 @@ def _said(record: Record) -> tuple[str, str] | None:
     return said
 
 
-def _incident(incident: Incident) -> tuple[str, str]:
+def _incident(incident: Incident) -> tuple[str, str] | None:
     newest = incident.timeline[-1].what if incident.timeline else incident.summary
     if incident.state is IncidentState.RESOLVED:
         return "RECOVERED", f"{incident.subject}: {newest}"
-    begins = newest.startswith(("opened", "reopened"))
-    if not begins:
+    if newest.startswith(STANDS):
+        return None
+    if not newest.startswith(("opened", "reopened")):
         return "worse", f"{incident.subject}: {newest}"
-    what = "INCIDENT" if incident.state is IncidentState.OPEN else "REOPENED"
+    what = "REOPENED" if incident.reopenings else "INCIDENT"
     contrast = incident.contrast.partition("; ")[2]  # its first clause is in the summary
     return what, f"{incident.summary}; {contrast}" if contrast else incident.summary
 

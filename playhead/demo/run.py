@@ -22,7 +22,8 @@ from playhead.clock import WallClock
 from playhead.demo.data import Incident, Series
 from playhead.demo.drawing import Frame
 from playhead.demo.feed import ChannelSource, Feeder, Schedule, Span
-from playhead.demo.gauge import Gauge
+from playhead.demo.gauge import COUNT_EVERY_S, Gauge
+from playhead.demo.leash import Leash
 from playhead.demo.narrate import narrate
 from playhead.demo.programme import Programme, plan
 from playhead.demo.score import Count, Result, score
@@ -30,11 +31,11 @@ from playhead.demo.screen import Screen
 from playhead.demo.story import FOLLOWED, Story, Told
 from playhead.demo.traffic import Nodes, actions, reference_data, samples, segments
 from playhead.demo.viewers import Answers, Origin
-from playhead.demo.worker_process import WorkerProcess
 from playhead.engine.broker import Services
 from playhead.log_reader import time_ms
 from playhead.tail import Tail
 from playhead.topics_admin import TopicsAdmin, wanted
+from playhead.worker_process import WorkerProcess
 from topics import ALL, PLAYBACK, SEGMENTS, TELEMETRY, VIEWING
 from topics.errors import PlayheadError
 from topics.spec import AnySpec
@@ -145,7 +146,10 @@ class Run:
     def _follow(self, on: Programme, screen: Screen, sender: BulkSender, worker: WorkerProcess) -> Result:
         """Feed in a thread, and show what comes of it until all is quiet."""
         ending = Event()
-        feeder = self._feeder(on, sender)
+        rate_per_s = sum(on.beats) / on.feed_s
+        leash = Leash(self._demo.most_behind_s * rate_per_s, self._demo.settle_s, WallClock())
+        feeder = self._feeder(on, sender, leash)
+        counted_s = 0.0
         names = {spec.full_name(self._settings.prefix): spec for spec in FOLLOWED}
         gauge = Gauge()
         with (
@@ -159,6 +163,10 @@ class Run:
                         self._take(told, on.span, screen)
                         gauge.told()
                     screen.show(self._frame(on, feeder, gauge))
+                    if not feeding.done() and time.monotonic() - counted_s >= COUNT_EVERY_S:
+                        beats = self._counts(feeder, worker)[PLAYBACK.name]
+                        leash.see(beats.sent, beats.processed + beats.dead)
+                        counted_s = time.monotonic()
                     if feeding.done():
                         feeding.result()
                         if self._is_over(gauge, feeder, worker):
@@ -167,7 +175,7 @@ class Run:
                 ending.set()
         raise StoppedError("stopped before the end")
 
-    def _feeder(self, on: Programme, sender: BulkSender) -> Feeder:
+    def _feeder(self, on: Programme, sender: BulkSender, leash: Leash) -> Feeder:
         return Feeder(
             [
                 Nodes(on.channels, on.span, self._demo),
@@ -182,6 +190,7 @@ class Run:
             prefix=self._settings.prefix,
             feed_s=on.feed_s,
             tick_s=self._demo.tick_ms / 1_000,
+            waits=lambda: leash.holds,
         )
 
     def _take(self, told: Told, span: Span, screen: Screen) -> None:

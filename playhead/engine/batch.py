@@ -37,29 +37,30 @@ class MessageBatch:
     @cached_property
     def keys(self) -> list[bytes | None]:
         """The records' keys."""
-        return [message.key() for message in self._messages]
+        return list(map(Message.key, self._messages))
 
     @cached_property
     def values(self) -> list[bytes | None]:
         """The records' values."""
-        return [message.value() for message in self._messages]
+        return list(map(Message.value, self._messages))
 
     @cached_property
     def offsets(self) -> list[int]:
         """The records' offsets, growing."""
-        return [message.offset() for message in self._messages]
+        return list(map(Message.offset, self._messages))
 
     @cached_property
     def times_ms(self) -> list[int]:
         """The broker's times."""
-        return [message.timestamp()[1] for message in self._messages]
+        return [time_ms for _, time_ms in map(Message.timestamp, self._messages)]
 
     @cached_property
     def packed(self) -> list[bool]:
         """Whether each record carries many events."""
-        if self._spec.packed is None:
+        headers = list(map(Message.headers, self._messages)) if self._spec.packed is not None else [None]
+        if headers.count(None) == len(headers):
             return [False] * len(self._messages)
-        return [is_packed(message.headers()) for message in self._messages]
+        return list(map(is_packed, headers))
 
     def refuse(self, index: int, reason: str, packed_index: int | None = None) -> None:
         """Send record `index`, or one event of it, to the dead letters."""

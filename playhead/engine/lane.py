@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import groupby
 from typing import Any
 
 import structlog
@@ -90,6 +91,9 @@ class Lane(Service):  # type: ignore[misc]
         self._shards: dict[int, Shard] = {}
         self._partitions = spec.partitions
         self._lag = 0
+        self._turn = -1
+        """The partition that had the newest checkpoint."""
+        self._due = 0.0
         self._ending = threading.Event()
         self._assigned = threading.Event()
         self._thread: threading.Thread | None = None
@@ -138,14 +142,16 @@ class Lane(Service):  # type: ignore[misc]
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
                 "partition.assignment.strategy": "cooperative-sticky",
-                "session.timeout.ms": 6_000,
-                "heartbeat.interval.ms": 1_500,
+                "session.timeout.ms": int(self._engine.session_timeout_s * 1_000),
+                "heartbeat.interval.ms": int(self._engine.session_timeout_s * 250),
                 "fetch.wait.max.ms": self._engine.fetch_wait_ms,
                 # The default of 1,000 stalls a consumer whose queue was full for a second at a time.
                 "fetch.queue.backoff.ms": 2,
-                "fetch.message.max.bytes": 4_000_000,
-                "queued.min.messages": 200_000,
-                "queued.max.messages.kbytes": 131_072,
+                "fetch.min.bytes": self._engine.fetch_min_bytes,
+                "fetch.message.max.bytes": self._engine.fetch_max_bytes,
+                # What is read ahead is bounded by both: by bytes of records, and by their number.
+                "queued.min.messages": self._engine.read_ahead_records,
+                "queued.max.messages.kbytes": self._engine.read_ahead_kbytes,
                 "max.poll.interval.ms": 300_000,
             }
         )
@@ -164,18 +170,21 @@ class Lane(Service):  # type: ignore[misc]
             self._publisher.close()
 
     def _go_on(self) -> None:
-        due = time.monotonic() + self._engine.checkpoint_interval_s
+        self._due = time.monotonic() + self._engine.checkpoint_interval_s
         while not self._ending.is_set():
             first = self._consumer.poll(POLL_S)
             if first is not None:
-                more = self._engine.batch_max_records - 1
-                self._take([first, *(self._consumer.consume(more, 0) if more else ())])
+                self._take([first, *self._more()])
             self._find_idle()
-            if time.monotonic() >= due:
-                self._checkpoint(list(self._shards))
+            if time.monotonic() >= self._due:
+                self._checkpoint_next()
                 self._measure_lag()
-                due = time.monotonic() + self._engine.checkpoint_interval_s
         self._checkpoint(list(self._shards))
+
+    def _more(self) -> list[Message]:
+        """Return what else there is, after a moment: a batch costs much the same however small it is."""
+        most = self._engine.batch_max_records - 1
+        return self._consumer.consume(most, self._engine.batch_wait_ms / 1000) if most else []
 
     def _count_partitions(self) -> int:
         while not self._ending.is_set():
@@ -254,7 +263,15 @@ class Lane(Service):  # type: ignore[misc]
         return self._shard(partition, checkpoint=offset)
 
     def _shard(self, partition: int, **known: Any) -> Shard:
-        return Shard(self.name, self._spec, partition, self._restored, self._publisher, **known)
+        return Shard(
+            self.name,
+            self._spec,
+            partition,
+            self._restored,
+            self._publisher,
+            batch_max_bytes=self._engine.batch_max_bytes,
+            **known,
+        )
 
     def _restored(self, partition: int, data: bytes) -> LaneProcessor:
         processor = self._make(partition, self._partitions)
@@ -279,16 +296,10 @@ class Lane(Service):  # type: ignore[misc]
     def _take(self, messages: list[Message]) -> None:
         by_partition: dict[int, list[Message]] = {}
         ends: dict[int, int] = {}
-        for message in messages:
-            error = message.error()
-            if error is None:
-                by_partition.setdefault(message.partition(), []).append(message)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                ends[message.partition()] = message.offset()
-            elif error.fatal():
-                raise KafkaException(error)
-            else:
-                log.warning("fetch failed", lane=self.name, error=str(error))
+        if any(map(Message.error, messages)):
+            messages = self._without_errors(messages, ends)
+        for partition, found in groupby(messages, Message.partition):
+            by_partition.setdefault(partition, []).extend(found)
         self._wake()
         for partition, run in by_partition.items():
             if partition in self._shards and not self._hand_over(self._shards[partition], run):
@@ -296,6 +307,21 @@ class Lane(Service):  # type: ignore[misc]
         for partition, end in ends.items():
             if partition in self._shards:
                 self._shards[partition].reached(end)
+
+    def _without_errors(self, messages: list[Message], ends: dict[int, int]) -> list[Message]:
+        """Return the messages that are records; note in `ends` which partitions were read to their end."""
+        records = []
+        for message in messages:
+            error = message.error()
+            if error is None:
+                records.append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                ends[message.partition()] = message.offset()
+            elif error.fatal():
+                raise KafkaException(error)
+            else:
+                log.warning("fetch failed", lane=self.name, error=str(error))
+        return records
 
     def _hand_over(self, shard: Shard, run: list[Message]) -> bool:
         """Return whether all of `run` was taken; where not, the rest will be read again."""
@@ -347,11 +373,31 @@ class Lane(Service):  # type: ignore[misc]
 
     # -- checkpoints --------------------------------------------------------------------------------------
 
+    def _checkpoint_next(self) -> None:
+        """Write the checkpoint of one partition: taken in turn, none holds the others up for long.
+
+        Each has its turn within the interval, unless checkpoints would take more than their share of the
+        time: with a million series they come less often, and a killed worker has more to read again.
+        """
+        began = time.monotonic()
+        moved = [number for number, shard in self._shards.items() if shard.next_offset > shard.checkpoint]
+        if moved:
+            number = min(moved, key=lambda each: (each <= self._turn, each))
+            self._checkpoint([number])
+            self._turn = number
+        took_s = time.monotonic() - began
+        pause_s = self._engine.checkpoint_interval_s / max(len(self._shards), 1)
+        self._due = began + max(pause_s, took_s / self._engine.checkpoint_most_share)
+
     def _checkpoint(self, numbers: Iterable[int]) -> None:
         shards = {number: self._shards[number] for number in numbers if number in self._shards}
         moved = {number: shard for number, shard in shards.items() if shard.next_offset > shard.checkpoint}
         if not moved:
             return
+        with metrics.CHECKPOINT_SECONDS.labels(self.name).time():
+            self._write_down(moved)
+
+    def _write_down(self, moved: Mapping[int, Shard]) -> None:
         if not self._publisher.flush(FLUSH_TIMEOUT_S):
             log.warning("checkpoint put off: the broker has not acknowledged all outputs", lane=self.name)
             return

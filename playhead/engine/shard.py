@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 
 import structlog
 from confluent_kafka import Message
@@ -40,6 +42,7 @@ class Shard:
         partition: its number.
         restore: ``restore(partition, snapshot)`` returns a processor that knows what the snapshot tells.
         publisher: where what follows is sent.
+        batch_max_bytes: of the values handed over at once; a larger record goes by itself.
         checkpoint: first offset that the newest checkpoint does not hold.
         pointer: where its snapshot stands.
         snapshot: and what it tells; nothing where nothing is known.
@@ -53,6 +56,7 @@ class Shard:
         restore: Restore,
         publisher: Publisher,
         *,
+        batch_max_bytes: int,
         checkpoint: int,
         pointer: Pointer | None = None,
         snapshot: bytes = b"",
@@ -61,6 +65,7 @@ class Shard:
         self._spec = spec
         self._restore = restore
         self._publisher = publisher
+        self._batch_max_bytes = batch_max_bytes
         self._processor = restore(partition, snapshot)
         self.partition = partition
         self.checkpoint = checkpoint
@@ -81,7 +86,8 @@ class Shard:
             BatchError: the processor failed; go back to the checkpoint, with these offsets as suspects.
         """
         # What was queued before a seek may still come: the processor must see each record once.
-        run = [message for message in run if message.offset() >= self.next_offset]
+        if run[0].offset() < self.next_offset:
+            run = [message for message in run if message.offset() >= self.next_offset]
         while run:
             now = self._together(run)
             if now[0].offset() in self.suspects:
@@ -127,8 +133,15 @@ class Shard:
         elif first < self.suspects.start:
             end = self.suspects.start
         else:
-            return run
+            return self._few(run)
         return [message for message in run if message.offset() < end]
+
+    def _few(self, run: list[Message]) -> list[Message]:
+        """Return so many of `run` that their values, and what becomes of them, have room in memory."""
+        sizes = list(map(len, run))
+        if sum(sizes) <= self._batch_max_bytes:
+            return run
+        return run[: max(bisect_right(list(accumulate(sizes)), self._batch_max_bytes), 1)]
 
     def _process(self, run: Sequence[Message]) -> tuple[MessageBatch, list[Outgoing]]:
         """Let the processor take `run` in; what follows is encoded here, for that may fail too."""

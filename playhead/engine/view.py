@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
@@ -26,6 +28,18 @@ BROKER_TIMEOUT_S = 10.0
 RETRY_S = 1.0
 START_POLL_S = 0.01
 STOP_TIMEOUT_S = 15.0
+HEAR_MS = 1_000
+
+
+class _Broker(msgspec.Struct):
+    nodeid: int
+    state: str
+
+
+class _Statistics(msgspec.Struct):
+    """What is read of librdkafka's statistics."""
+
+    brokers: dict[str, _Broker] = {}
 
 
 class TopicView(Service, Generic[R]):  # type: ignore[misc]
@@ -35,10 +49,24 @@ class TopicView(Service, Generic[R]):  # type: ignore[misc]
         spec: the compacted topic.
         client: settings of the Kafka client, with ``bootstrap.servers``.
         prefix: of all topics of this run.
+        changed: called with key and newest record, or None, at each change, in a thread of the view's.
+        caught_up: called in the same thread once all that was there at the start has been read.
     """
 
-    def __init__(self, spec: TopicSpec[R], client: Mapping[str, Any], prefix: str) -> None:
+    def __init__(
+        self,
+        spec: TopicSpec[R],
+        client: Mapping[str, Any],
+        prefix: str,
+        *,
+        changed: Callable[[str, R | None], None] = lambda key, record: None,
+        caught_up: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__()
+        self._changed = changed
+        self._tell_caught_up = caught_up
+        self._heard_at: float | None = None
+        self._assigned = False
         self._spec = spec
         self._client = client
         self._topic = spec.full_name(prefix)
@@ -60,6 +88,11 @@ class TopicView(Service, Generic[R]):  # type: ignore[misc]
         """Whether everything that was in the topic at the start has been read."""
         return self._caught_up.is_set()
 
+    @property
+    def silent_s(self) -> float:
+        """How long no broker has been connected, in seconds; without end where none ever was."""
+        return math.inf if self._heard_at is None else time.monotonic() - self._heard_at
+
     async def on_start(self) -> None:
         """Read the topic from its beginning, and return once caught up."""
         loop = asyncio.get_running_loop()
@@ -71,10 +104,10 @@ class TopicView(Service, Generic[R]):  # type: ignore[misc]
             await asyncio.sleep(START_POLL_S)
 
     async def on_stop(self) -> None:
-        """Stop following."""
+        """Stop following; a thread that waits for the broker to answer ends by itself soon after."""
         self._ending.set()
         if self._thread is not None:
-            await asyncio.to_thread(self._thread.join, STOP_TIMEOUT_S)
+            await asyncio.to_thread(self._thread.join, STOP_TIMEOUT_S if self._assigned else RETRY_S / 10)
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
@@ -96,12 +129,14 @@ class TopicView(Service, Generic[R]):  # type: ignore[misc]
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 20,
+                "statistics.interval.ms": HEAR_MS,
+                "stats_cb": self._hear,
             }
         )
         try:
             unread = self._assign(consumer)
             while not self._ending.is_set():
-                for message in consumer.consume(1_000, POLL_S if self.ready else CATCH_UP_POLL_S):
+                for message in self._next(consumer):
                     error = message.error()
                     if error is None:
                         self._take(message)
@@ -111,10 +146,24 @@ class TopicView(Service, Generic[R]):  # type: ignore[misc]
                         raise KafkaException(error)
                     else:
                         log.warning("view interrupted", topic=self._topic, error=str(error))
-                if not unread:
+                if not unread and not self.ready and not self._ending.is_set():
+                    self._tell_caught_up()
                     self._caught_up.set()
         finally:
             consumer.close()
+
+    def _next(self, consumer: Consumer) -> list[Message]:
+        """Return what has come: one at once, not as many as may come while it waits."""
+        if not self.ready:
+            return list(consumer.consume(1_000, CATCH_UP_POLL_S))
+        first = consumer.poll(POLL_S)
+        return [] if first is None else [first, *consumer.consume(1_000, 0)]
+
+    def _hear(self, statistics: str) -> None:
+        """Note that a broker is connected; an idle topic has nothing else to tell it by."""
+        brokers = msgspec.json.decode(statistics, type=_Statistics).brokers
+        if any(each.state == "UP" and each.nodeid >= 0 for each in brokers.values()):
+            self._heard_at = time.monotonic()
 
     def _assign(self, consumer: Consumer) -> set[int]:
         while not self._ending.is_set():
@@ -128,6 +177,7 @@ class TopicView(Service, Generic[R]):  # type: ignore[misc]
                     consumer.assign(
                         [TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in numbers]
                     )
+                    self._assigned = True
                     return numbers
                 log.warning("waiting for the topic", topic=self._topic, error=str(topic.error))
             self._ending.wait(RETRY_S)
@@ -137,9 +187,10 @@ class TopicView(Service, Generic[R]):  # type: ignore[misc]
         key = (message.key() or b"").decode(errors="replace")
         if message.value() is None:
             self._records.pop(key, None)
+            self._changed(key, None)
             return
         try:
-            self._records[key] = self._spec.decode(message.value())
+            record = self._spec.decode(message.value())
         except ContractError as error:
             log.warning(
                 "record passed over",
@@ -148,3 +199,6 @@ class TopicView(Service, Generic[R]):  # type: ignore[misc]
                 offset=message.offset(),
                 reason=error.reason,
             )
+        else:
+            self._records[key] = record
+            self._changed(key, record)

@@ -23,11 +23,18 @@ from playhead.when import iso
 from topics.anomalies import Anomaly, Cause, Phase
 from topics.chaos import ChaosPhase, ChaosStep
 from topics.commands import Command, Outcome, OutcomeStatus
+from topics.controls import Control
 from topics.dead_letters import DeadLetter, origin
+from topics.deliveries import DeliveryStatus, NoticeDelivery
+from topics.incident_notes import IncidentNote
 from topics.incidents import Incident, IncidentState
 from topics.ingest import PipelineSelection
 from topics.operator import OperatorAction
+from topics.placements import TitlePlacement
+from topics.silences import Silence
 from topics.steering import SteeringAnswer
+from topics.steering_polls import SteeringPoll
+from topics.verifications import Pulse, Verdict, Verification
 
 PHASE_STYLES = {Phase.START: "bold", Phase.END: "bold green"}
 INCIDENT_STYLES = {
@@ -43,6 +50,17 @@ OUTCOME_STYLES = {
     OutcomeStatus.EXPIRED: "yellow",
     OutcomeStatus.UNDONE: "cyan",
     OutcomeStatus.DRY_RUN: "dim",
+}
+VERDICT_STYLES = {
+    Verdict.UNKNOWN: "dim",
+    Verdict.HELPED: "bold green",
+    Verdict.HARMED: "bold red",
+    Verdict.NO_EFFECT: "yellow",
+}
+DELIVERY_STYLES = {
+    DeliveryStatus.DELIVERED: "bold green",
+    DeliveryStatus.FAILING: "bold yellow",
+    DeliveryStatus.REFUSED: "bold red",
 }
 CHAOS_STYLES = {ChaosPhase.STARTED: "bold red", ChaosPhase.RESTORED: "bold green"}
 
@@ -77,6 +95,7 @@ def _incident(record: Incident) -> list[Part]:
     return [
         severity(record.severity),
         (record.state.value.upper(), INCIDENT_STYLES[record.state]),
+        ("PAGES" if record.paging else "", "bold white on red"),
         (record.incident, "bold"),
         record.summary,
         (labelled("because of", cell(record.cause) if record.cause else ""), "bold magenta"),
@@ -85,6 +104,7 @@ def _incident(record: Incident) -> list[Part]:
             labelled("owner", record.owner),
             f"{len(record.firing)} firing" if record.firing else "",
             labelled("lasted", lasted),
+            labelled("quiet:", record.quiet),
             record.contrast,
         ),
     ]
@@ -134,6 +154,66 @@ def _steering(record: SteeringAnswer) -> list[Part]:
     ]
 
 
+def _steering_poll(record: SteeringPoll) -> list[Part]:
+    obeyed = {True: ("followed", "green"), False: ("did not follow", "yellow"), None: ("", "")}[
+        record.followed
+    ]
+    speed = "" if record.throughput_kbps is None else f"{figure(record.throughput_kbps)} kb/s"
+    return [
+        (record.title, "bold"),
+        " > ".join(record.order),
+        obeyed,
+        labelled("uses", ", ".join(record.pathways)),
+        dotted(record.protocol, cell(record.cell), f"group {record.group}", speed, f"ttl {record.ttl_s} s"),
+    ]
+
+
+def _placement(record: TitlePlacement) -> list[Part]:
+    fills = ", ".join(f"{fill.site} at {fill.at_hour:02}:00" for fill in record.fills)
+    return [
+        (record.title, "bold"),
+        f"kept at {', '.join(record.sites) or 'no site'}",
+        (labelled("copy to", fills), "cyan"),
+        dotted(labelled("drop from", ", ".join(record.drops)), record.reason),
+    ]
+
+
+def _verification(record: Verification) -> list[Part]:
+    low, high = record.difference_low, record.difference_high
+    between = "" if low is None or high is None else f"{100 * low:+.3g} to {100 * high:+.3g} points"
+    return [
+        (record.verdict.value.replace("_", " "), VERDICT_STYLES[record.verdict]),
+        (record.audience, "bold"),
+        f"{_bad(record.moved_bad, record.moved_viewers)} of the moved ail,",
+        f"{_bad(record.control_bad, record.control_viewers)} of the control",
+        f"({between})" if between else "",
+        dotted(f"{record.windows:,} windows", record.incident),
+    ]
+
+
+def _bad(bad: float, of: float) -> str:
+    return share(bad / of) if of else "none"
+
+
+def _pulse(record: Pulse) -> list[Part]:
+    return [
+        (record.agent, "bold"),
+        f"has seen {figure(record.viewers)} viewers",
+        dotted(labelled("up to", iso(record.window_end_ms)[:19])),
+    ]
+
+
+def _control(record: Control) -> list[Part]:
+    return [
+        (record.by, "bold"),
+        "" if record.enabled else ("takes back", "yellow"),
+        (record.verb.value, "bold cyan"),
+        record.incident,
+        labelled("—", record.reason),
+        dotted(_until(record.until_ms)),
+    ]
+
+
 def _selection(record: PipelineSelection) -> list[Part]:
     return [
         (record.stream, "bold"),
@@ -151,6 +231,31 @@ def _operator(record: OperatorAction) -> list[Part]:
         record.incident,
         record.reason,
         dotted(_until(record.until_ms), "" if over is None else f"wake over {viewers(over) or 'none'}"),
+    ]
+
+
+def _silence(record: Silence) -> list[Part]:
+    over = record.wake_over_viewers
+    return [
+        ("silences" if record.enabled else "silences no more", "bold cyan" if record.enabled else "dim"),
+        (cell(record.match), "bold"),
+        labelled("by", record.by),
+        labelled("—", record.reason),
+        dotted(_until(record.until_ms), "" if over is None else f"wake over {viewers(over) or 'none'}"),
+    ]
+
+
+def _note(record: IncidentNote) -> list[Part]:
+    asked = "looked at again" if record.action is None else f"{record.action.verb} by {record.action.by}"
+    return [(record.incident, "bold"), asked, dotted(record.subject)]
+
+
+def _delivery(record: NoticeDelivery) -> list[Part]:
+    return [
+        (record.status.value, DELIVERY_STYLES[record.status]),
+        (record.receiver, "bold"),
+        f"{record.kind.value} of {record.incident}",
+        dotted(record.answer, f"tried {record.attempts} times" if record.attempts > 1 else ""),
     ]
 
 
@@ -183,8 +288,16 @@ LINES: dict[type[msgspec.Struct], Callable[[Any], list[Part]]] = {
     Command: _command,
     Outcome: _outcome,
     SteeringAnswer: _steering,
+    SteeringPoll: _steering_poll,
     PipelineSelection: _selection,
+    TitlePlacement: _placement,
+    Verification: _verification,
+    Pulse: _pulse,
+    Control: _control,
     OperatorAction: _operator,
+    Silence: _silence,
+    IncidentNote: _note,
+    NoticeDelivery: _delivery,
     ChaosStep: _chaos,
     DeadLetter: _dead_letter,
 }

@@ -10,6 +10,7 @@ import msgspec
 from playhead.render.words import Part, cell, dotted, duration, figure, labelled, share, signed
 from topics.catalogue import Title
 from topics.cdn import NodeReport
+from topics.cmcd import CmcdRecord, Figures
 from topics.cohorts import CohortParts, CohortWindow
 from topics.encoding import EncodingJob, Ladder
 from topics.experiments import Experiment, ExperimentResult, VariantResult
@@ -17,10 +18,13 @@ from topics.ingest import Segment, SegmentStatus
 from topics.playback import Beat, PlayerState
 from topics.policies import Policy
 from topics.recommendations import Invalidation, Recommendation
+from topics.spending import Spending
 from topics.telemetry import Sample, series_key
+from topics.telemetry_windows import SeriesWindows
 from topics.viewing import ViewerAction
 
 SHOWN_TITLES = 5
+SHOWN_SERIES = 3
 
 STATE_STYLES = {
     PlayerState.PLAYING: "green",
@@ -36,6 +40,20 @@ STATUS_STYLES = {
 
 def _sample(record: Sample) -> list[Part]:
     return [series_key(record.service, record.metric, record.tags), (figure(record.value), "bold")]
+
+
+def _series_windows(record: SeriesWindows) -> list[Part]:
+    more = len(record.series) - SHOWN_SERIES
+    return [
+        f"window of {duration(record.window_ms)}",
+        *(
+            (f"{series} {figure(mean)}", "bold" if count > 1 else "")
+            for series, mean, count in zip(
+                record.series[:SHOWN_SERIES], record.mean, record.count, strict=False
+            )
+        ),
+        f"and {more:,} more" if more > 0 else "",
+    ]
 
 
 def _beat(record: Beat) -> list[Part]:
@@ -58,6 +76,31 @@ def _beat(record: Beat) -> list[Part]:
             "" if record.weight == 1 else f"for {figure(record.weight)}",
         ),
     ]
+
+
+def _report(record: CmcdRecord) -> list[Part]:
+    keys = record.keys
+    starved = bool(keys.bs) or keys.sta == "r"
+    return [
+        f"{record.carriage.value:<7}",
+        record.session_id if record.own_session else f"({record.session_id})",
+        labelled("event", keys.e or ""),
+        (labelled("state", keys.sta or ""), "bold yellow" if starved else ""),
+        ("starved" if keys.bs else "", "bold yellow"),
+        (labelled("error", " ".join(keys.ec or ())), "bold red"),
+        labelled("started in", "" if keys.msd is None else duration(keys.msd)),
+        labelled("at", _figures(keys.br, "kb/s")),
+        labelled("buffer", _figures(keys.bl, "ms")),
+        labelled("gets", _figures(keys.mtp, "kb/s")),
+        dotted(labelled("cdn", record.cdn), labelled("isp", record.isp), record.region, record.title),
+        (labelled("left out", " ".join(key or "all" for key, _ in record.malformed)), "dim"),
+    ]
+
+
+def _figures(figures: Figures, unit: str) -> str:
+    if not figures:
+        return ""
+    return ", ".join(f"{value:,} {unit}{kind and f' {kind}'}" for value, kind in figures)
 
 
 def _action(record: ViewerAction) -> list[Part]:
@@ -135,6 +178,8 @@ def _cohort(record: CohortWindow) -> list[Part]:
         labelled("rebuffering", share(record.rebuffering_ratio)),
         labelled("start failures", share(record.start_failure_ratio)),
         labelled("startup", "" if startup_ms is None else duration(startup_ms)),
+        labelled("p95", "" if record.startup_p95_ms is None else duration(record.startup_p95_ms)),
+        labelled("failed plays", share(record.playback_failure_ratio)),
         labelled("at", "" if bitrate_kbps is None else f"{figure(bitrate_kbps)} kb/s"),
         dotted(duration(record.window_ms)),
     ]
@@ -192,9 +237,23 @@ def _ladder(record: Ladder) -> list[Part]:
     return [(record.title, "bold"), rungs, (labelled("saves", share(record.saving)), "green")]
 
 
+def _spending(record: Spending) -> list[Part]:
+    return [
+        (record.detector, "bold"),
+        f"{figure(record.spent)} false pages at most of {record.tests:,} tests",
+        f"pages below p = {record.page_level:.2g}",
+        f"{record.pages:,} of {record.episodes:,} episodes paged",
+        dotted(
+            f"{share(record.share)} of {figure(record.false_pages_per_week)} a week",
+            f"{record.static_pages:,} by a bound" if record.static_pages else "",
+        ),
+    ]
+
+
 LINES: dict[type[msgspec.Struct], Callable[[Any], list[Part]]] = {
     Sample: _sample,
     Beat: _beat,
+    CmcdRecord: _report,
     ViewerAction: _action,
     NodeReport: _node,
     Segment: _segment,
@@ -203,10 +262,12 @@ LINES: dict[type[msgspec.Struct], Callable[[Any], list[Part]]] = {
     Policy: _policy,
     CohortWindow: _cohort,
     CohortParts: _parts,
+    SeriesWindows: _series_windows,
     Recommendation: _recommendation,
     Invalidation: _invalidation,
     ExperimentResult: _result,
     EncodingJob: _job,
     Ladder: _ladder,
+    Spending: _spending,
 }
 """What is said of each kind of record."""

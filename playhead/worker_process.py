@@ -1,4 +1,4 @@
-"""The worker of the demo: all agents in a process of their own, as `playhead worker` runs them."""
+"""A worker in a process of its own, as `playhead worker` runs it: for the demo and for measuring."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from playhead.engine.local_server import HOST, free_port
 from topics.errors import PlayheadError
@@ -29,24 +30,26 @@ class WorkerFailedError(PlayheadError):
 
 
 class WorkerProcess:
-    """Runs all agents; a context manager that stops them.
+    """Runs agents; a context manager that stops them.
 
     Args:
         log: file for what it says.
         settings: ``PLAYHEAD_…`` variables over those of this process.
+        agents: names, or all of them where none is given.
     """
 
-    def __init__(self, log: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, log: Path, settings: Mapping[str, str], agents: Sequence[str] = ()) -> None:
         self._log = log
         self._port = free_port()
         log.parent.mkdir(parents=True, exist_ok=True)
         port = {"PLAYHEAD_ENGINE__WEB_PORT": str(self._port), "PLAYHEAD_ENGINE__WEB_HOST": HOST}
         with log.open("ab") as file:
-            # A session of its own: Ctrl-C is for the demo, which stops the worker in good order.
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "playhead", "worker", "--no-supervise", "--supervised"],
+            # A session of its own: Ctrl-C is for who started it, which stops the worker in good order.
+            command = [sys.executable, "-m", "playhead", "worker", "--no-supervise", "--supervised"]
+            self._process = subprocess.Popen(  # noqa: S603
+                [*command, "--agents", ",".join(agents)],
                 env={**os.environ, **settings, **port, "PLAYHEAD_LOG__FORMAT": "json"},
-                stdin=subprocess.PIPE,  # whose end tells the worker that the demo is gone
+                stdin=subprocess.PIPE,  # whose end tells the worker that its master is gone
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
@@ -70,13 +73,35 @@ class WorkerProcess:
 
     def records(self) -> dict[tuple[str, str], int]:
         """Return how many records each agent has read, by agent and outcome, as `agents.metrics` has it."""
-        page = self._answer("/metrics") or ""
         return {
             (sample.labels["agent"], sample.labels["outcome"]): int(sample.value)
-            for family in text_string_to_metric_families(page)
-            for sample in family.samples
-            if sample.name == "playhead_records_total"
+            for sample in self.samples("playhead_records_total")
         }
+
+    def samples(self, name: str) -> Iterator[Sample]:
+        """Yield what it says of one of the metrics of `agents.metrics`; nothing where it does not answer."""
+        for family in text_string_to_metric_families(self._answer("/metrics") or ""):
+            yield from (sample for sample in family.samples if sample.name == name)
+
+    def events(self) -> int:
+        """Return how many events its agents have taken or refused."""
+        return int(sum(sample.value for sample in self.samples("playhead_events_total")))
+
+    @property
+    def rss_bytes(self) -> int:
+        """How much memory it has in use, of what is the machine's."""
+        pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        self._process.kill()
+        self._process.wait()
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,1 @@
+"""Incidents into people's tools: Alertmanager, chat, paging services, any webhook."""
