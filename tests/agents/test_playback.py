@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from fake_batch import FakeBatch
 from hypothesis import given
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 
 import config
 from agents.playback import BeatSummer
+from models.log_buckets import duration_buckets
 from topics import COHORT_PARTS, PLAYBACK
-from topics.cohorts import CohortParts
+from topics.cohorts import MEASURES, CohortParts
 from topics.playback import Beat, Beats, PlayerState
 
 QOE = config.load({"PLAYHEAD_QOE__WINDOW_S": "10", "PLAYHEAD_QOE__LATENESS_S": "0"}).settings.qoe
@@ -54,6 +56,19 @@ def test_a_window_is_told_when_a_beat_passes_its_end() -> None:
     assert part.cells == [["t", "a", "", "", "", "", "", "", ""]]
 
 
+def test_sliding_windows_overlap_and_each_tells_its_own_end() -> None:
+    qoe = config.load({"PLAYHEAD_QOE__WINDOW_S": "1", "PLAYHEAD_QOE__SLIDE_S": "0.5"}).settings.qoe
+    model = BeatSummer(2, 4, qoe.model_copy(update={"lateness_s": 0.3}), 1_000)
+
+    told = parts(model.process(beats(beat(100, "x"), beat(700, "x"), beat(1_100, "y"), beat(1_800, "y"))))
+
+    assert [(part.window_start_ms, part.watermark_ms, part.measures["viewers"]) for part in told] == [
+        (0, 1_000, [1.0]),
+        (500, 1_500, [2.0]),
+    ]
+    assert told[1].measures["play_ms"] == [2_000.0]
+
+
 def test_windows_closed_by_one_batch_each_tell_their_own_end_and_the_beat_that_closed_them() -> None:
     rows = [beat(1_000), beat(11_000), beat(21_000), beat(22_000)]
     arrivals = [(b"s", PLAYBACK.encode(row), ARRIVED_MS + number, False) for number, row in enumerate(rows)]
@@ -64,24 +79,43 @@ def test_windows_closed_by_one_batch_each_tell_their_own_end_and_the_beat_that_c
     assert (second.window_start_ms, second.watermark_ms, second.origin_ms) == (10_000, 20_000, ARRIVED_MS + 2)
 
 
+def test_startup_times_and_live_latencies_are_counted_in_buckets() -> None:
+    model = summer()
+
+    model.process(beats(beat(0, "x", startup_ms=1_000, weight=3.0), beat(1, "y", live_latency_ms=8_000)))
+    [part] = parts(model.process(beats(beat(10_000))))
+
+    buckets = duration_buckets(QOE)
+    assert {name: (sketch.cell, sketch.bucket, sketch.count) for name, sketch in part.sketches.items()} == {
+        "startup_ms": ([0], buckets.of(np.array([1_000])).tolist(), [3.0]),
+        "live_latency_ms": ([0], buckets.of(np.array([8_000])).tolist(), [1.0]),
+    }
+
+
 @pytest.mark.parametrize(
-    ("fields", "measure"),
+    ("fields", "measures"),
     [
-        ({"state": PlayerState.FAILED, "started": False}, "start_failures"),
-        ({"state": PlayerState.FAILED, "started": True}, "playback_failures"),
-        ({"state": PlayerState.QUIT, "started": False}, "exits_before_start"),
-        ({"startup_ms": 900}, "starts"),
-        ({"attempt": True}, "attempts"),
+        ({"state": PlayerState.FAILED, "started": False}, {"start_failures"}),
+        ({"state": PlayerState.FAILED, "started": False, "error": "no_rights"}, {"refusals"}),
+        ({"state": PlayerState.FAILED, "started": True}, {"playback_failures", "ended_plays"}),
+        ({"state": PlayerState.QUIT, "started": True}, {"ended_plays"}),
+        ({"state": PlayerState.QUIT, "started": False}, {"exits_before_start"}),
+        ({"state": PlayerState.QUIT, "started": False, "waited_ms": 1_000}, {"exits_before_start"}),
+        ({"state": PlayerState.QUIT, "started": False, "waited_ms": 999}, set()),
+        ({"startup_ms": 900}, {"starts"}),
+        ({"attempt": True}, {"attempts"}),
     ],
 )
-def test_each_event_of_a_session_counts_under_its_own_measure(fields: dict[str, Any], measure: str) -> None:
+def test_each_event_of_a_session_counts_under_its_own_measures(
+    fields: dict[str, Any], measures: set[str]
+) -> None:
     model = summer()
 
     model.process(beats(beat(0, **fields)))
     [part] = parts(model.process(beats(beat(10_000))))
 
-    counted = ("start_failures", "playback_failures", "exits_before_start", "starts", "attempts")
-    assert {name for name in counted if part.measures[name] == [1.0]} == {measure}
+    counted = set(MEASURES) - {"viewers", "play_ms", "startup_ms"}
+    assert {name for name in counted if part.measures[name] == [1.0]} == measures
 
 
 def test_mean_bitrate_is_weighted_by_the_time_played() -> None:

@@ -164,7 +164,7 @@ def test_a_list_that_is_no_json_is_told_with_an_example(value: str) -> None:
     [
         ("PLAYHEAD_BROKER", "there is no setting 'broker'; there are brokers, redis_url"),
         ("PLAYHEAD_QEO__WINDOW_S", "there is no setting 'qeo'; there are brokers"),
-        ("PLAYHEAD_QOE__WINDOW", "[qoe] has no 'window'; there are window_s, lateness_s"),
+        ("PLAYHEAD_QOE__WINDOW", "[qoe] has no 'window'; there are window_s, slide_s, lateness_s"),
         ("PLAYHEAD_QOE__WINDOW_S__MS", "qoe.window_s is a single value, set by PLAYHEAD_QOE__WINDOW_S"),
         ("PLAYHEAD_QOE", "is a section; set its values by PLAYHEAD_QOE__WINDOW_S and so on"),
     ],
@@ -182,6 +182,10 @@ def test_a_misspelt_variable_is_told_with_what_there_is(name: str, says: str) ->
         ("[qoe]\nwindow_s = 'x'", "qoe.window_s = 'x': expected a valid number"),
         ("[qoe]\nwindow_s = nan", "qoe.window_s = nan: expected a finite number"),
         ("[qoe]\nwindow_s = -1", "qoe.window_s = -1: expected greater than 0"),
+        (
+            "[qoe]\nwindow_s = 1\nslide_s = 0.3",
+            "qoe.slide_s = 0.3: expected 0, or whole milliseconds that window_s, 1.0, is a multiple of",
+        ),
         ("[qoe]\ncohorts = [['cdn'], 'isp']", "qoe.cohorts.1 = 'isp': expected a list"),
         ("qoe = 5", "qoe = 5: expected a table"),
         ("prefix = 5", "prefix = 5: expected text"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -54,9 +55,22 @@ def sample(time_ms: int, name: str = "s") -> tuple[int, Emission]:
     return time_ms, Emission(TELEMETRY, Sample(time_ms=time_ms, service=name, metric="m", value=1.0))
 
 
-def feeder(sender: FakeSender, *sources: Schedule, feed_s: float = 10.0) -> Feeder:
-    pace = Pace(SPAN, [1] * 10)
-    return Feeder(list(sources), pace, sender, sender.clock, prefix="p.", feed_s=feed_s, tick_s=0.1)
+def feeder(
+    sender: FakeSender,
+    *sources: Schedule,
+    feed_s: float = 10.0,
+    waits: Callable[[], bool] = lambda: False,
+) -> Feeder:
+    return Feeder(
+        list(sources),
+        Pace(SPAN, [1] * 10),
+        sender,
+        sender.clock,
+        prefix="p.",
+        feed_s=feed_s,
+        tick_s=0.1,
+        waits=waits,
+    )
 
 
 def times_of(sender: FakeSender) -> list[int]:
@@ -96,6 +110,25 @@ def test_sources_stay_together_even_where_sending_is_slow() -> None:
         assert time_ms > newest - MOST_APART_MS
         newest = max(newest, time_ms)
     assert len(sender.sent) == 3 * len(range(0, SPAN.end_ms, 700))
+
+
+def test_the_event_clock_stands_still_while_the_worker_is_waited_for() -> None:
+    sender = FakeSender(HandClock())
+    events = Schedule(sample(at) for at in range(0, SPAN.end_ms, 1_000))
+    sent_while_waiting = set()
+
+    def waits() -> bool:
+        is_behind = 4.0 <= sender.clock.now_s() < 24.0
+        if is_behind:
+            sent_while_waiting.add(len(sender.sent))
+        return is_behind
+
+    feeding = feeder(sender, events, feed_s=10.0, waits=waits)
+    feeding.run()
+
+    assert len(sent_while_waiting) == 1
+    assert times_of(sender) == list(range(0, SPAN.end_ms, 1_000))
+    assert feeding.took_s == pytest.approx(30.0, abs=0.3)
 
 
 def test_a_stop_ends_the_feeding() -> None:

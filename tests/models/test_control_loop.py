@@ -10,16 +10,21 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from config import load
 from models.cdn_loads import cdn_loads
 from models.incidents import Incidents, Subject
-from models.leases import lapsed, renewed
+from models.leases import lapsed
 from models.obedience import signed
-from models.policy import Decided, PolicyEngine, Surroundings
+from models.policy import Decided, PolicyEngine
 from models.steering import Steered, Steering
+from models.steering_order import share_at
+from models.stewardship import Steward
+from models.surroundings import Surroundings
 from topics.anomalies import Anomaly, AnomalyKind, Cause, Phase, Severity
 from topics.cdn import NodeReport
 from topics.commands import Command, CommandKind, Limits
+from topics.controls import Control, ControlVerb, control_key
 from topics.incidents import Incident, IncidentState
 from topics.policies import Policy
 from topics.steering import SteeringAnswer
+from topics.verifications import Verdict, Verification
 
 LOADED = load({}).settings
 KEY = "a secret"
@@ -46,6 +51,9 @@ class ControlLoop(RuleBasedStateMachine):
         self.commands: list[Command] = []
         self.nodes: dict[str, NodeReport] = {}
         self.policies: list[Policy] = []
+        self.steward = Steward(LOADED.policy, KEY)
+        self.verifications: dict[str, Verification] = {}
+        self.controls: dict[str, Control] = {}
 
     # -- the wiring, as the agents do it ------------------------------------------------------------------
 
@@ -59,7 +67,7 @@ class ControlLoop(RuleBasedStateMachine):
 
     def _incident(self, incident: Incident) -> None:
         self.newest[incident.incident] = incident
-        around = Surroundings(self.policies, list(self.nodes.values()), list(self.answers.values()))
+        around = self._around()
         state = self.decided.get(incident.incident)
         self.decided[incident.incident], emissions = self.engine.step(state, incident, around)
         for emission in emissions:
@@ -68,6 +76,16 @@ class ControlLoop(RuleBasedStateMachine):
                 self._give(emission.record)
         again, repeated = self.engine.step(self.decided[incident.incident], incident, around)
         assert (again, repeated) == (self.decided[incident.incident], [])
+
+    def _around(self) -> Surroundings:
+        return Surroundings(
+            policies=self.policies,
+            nodes=list(self.nodes.values()),
+            answers=list(self.answers.values()),
+            incident_of=self.newest.get,
+            verification_of=self.verifications.get,
+            control_of=self.controls.get,
+        )
 
     def _give(self, command: Command) -> None:
         self.commands.append(command)
@@ -86,15 +104,18 @@ class ControlLoop(RuleBasedStateMachine):
             assert self.answers.get(command.target) == before
 
     def _check_load(self, command: Command) -> None:
-        """By the reports known no backup goes over its bound, even if the whole share lands on one."""
-        if command.kind is not CommandKind.STEER:
+        """By the reports known no backup goes over its bound by what it is to take."""
+        before = self.answers.get(command.target)
+        moves_more = before is None or before.command_id != command.renews or command.share > before.share
+        if command.kind is not CommandKind.STEER or command.ramp or not moves_more:
             return
         max_age_ms = LOADED.policy.max_report_age_s * 1_000
         loads = cdn_loads(self.nodes.values(), command.time_ms, max_age_ms)
         moved_gbps = command.share * loads[command.away_from].demand_gbps
         for cdn in command.pathway_priority:
             if cdn != command.away_from:
-                after = (loads[cdn].load_gbps + moved_gbps) / loads[cdn].capacity_gbps
+                part = command.split.get(cdn, 0.0) if command.split else cdn == command.pathway_priority[0]
+                after = (loads[cdn].load_gbps + part * moved_gbps) / loads[cdn].capacity_gbps
                 assert loads[cdn].ratio < LOADED.policy.backup_max_load
                 assert after <= LOADED.policy.target_max_load + 1e-9
 
@@ -175,15 +196,41 @@ class ControlLoop(RuleBasedStateMachine):
             )
         )
 
+    @precondition(lambda self: any(each.command_id for each in self.answers.values()))
+    @rule(data=st.data(), verdict=st.sampled_from(Verdict))
+    def verified(self, data: st.DataObject, verdict: Verdict) -> None:
+        answer = data.draw(st.sampled_from([each for each in self.answers.values() if each.command_id]))
+        self.verifications[answer.audience] = Verification(
+            time_ms=self.now_ms,
+            audience=answer.audience,
+            command_id=answer.command_id,
+            incident=answer.incident,
+            since_ms=self.now_ms,
+            window_end_ms=self.now_ms,
+            windows=1,
+            moved_viewers=100,
+            moved_bad=1,
+            control_viewers=100,
+            control_bad=50,
+            verdict=verdict,
+        )
+
+    @rule(verb=st.sampled_from(ControlVerb), incident=st.sampled_from(["", *"xyz"]), enabled=st.booleans())
+    def someone_says(self, verb: ControlVerb, incident: str, enabled: bool) -> None:
+        about = next((each.incident for each in self.newest.values() if each.subject == incident), "")
+        key = control_key(verb, "" if verb is ControlVerb.FREEZE else about)
+        self.controls[key] = Control(
+            time_ms=self.now_ms, control=key, verb=verb, incident=about, by="ada", enabled=enabled
+        )
+
     @rule(steps=st.integers(1, 12))
     def time_passes(self, steps: int) -> None:
         for _ in range(steps):
             self.now_ms += STEP_MS
-            for answer in list(self.answers.values()):
-                incident = self.newest.get(answer.incident)
-                going_on = renewed(answer, incident, self.policies, self.now_ms, LOADED.policy, KEY)
-                if going_on is not None:
-                    self._give(going_on)
+            for command in self.steward.look(self._around(), self.now_ms):
+                self._check_load(command)
+                self._give(command)
+            assert self.steward.look(self._around(), self.now_ms) == [], "said once is enough"
             for answer in list(self.answers.values()):
                 over = lapsed(answer, self.now_ms, KEY)
                 if over is not None:
@@ -210,10 +257,14 @@ class ControlLoop(RuleBasedStateMachine):
                 assert self.now_ms < answer.expires_ms
 
     @invariant()
-    def a_resolved_incident_moves_nobody(self) -> None:
+    def nobody_stays_moved_long_after_the_incident_is_resolved(self) -> None:
+        slowest_s = LOADED.policy.return_dwell_s * 2**LOADED.policy.most_flaps
+        most_ms = 1_000 * slowest_s * (len(LOADED.policy.return_shares) + 1) + STEP_MS
         for answer in self.answers.values():
-            if answer.command_id:
-                assert self.newest[answer.incident].state is not IncidentState.RESOLVED
+            incident = self.newest.get(answer.incident)
+            if answer.command_id and incident is not None and incident.state is IncidentState.RESOLVED:
+                assert self.now_ms - incident.time_ms <= most_ms
+                assert share_at(answer, self.now_ms) <= answer.share
 
     @invariant()
     def no_share_is_above_the_limits(self) -> None:

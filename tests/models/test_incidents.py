@@ -115,7 +115,7 @@ def test_further_series_join_the_incident_that_is_open() -> None:
     ],
 )
 def test_a_change_that_matters_is_told(change: dict[str, object], said: str) -> None:
-    update = anomaly(2 * MINUTE_MS, Phase.UPDATE, **{"impact_viewers": 100.0, **change})
+    update = anomaly(MINUTE_MS + 1, Phase.UPDATE, **{"impact_viewers": 100.0, **change})
 
     told = Told().after(anomaly(MINUTE_MS, impact_viewers=100.0), update)
 
@@ -124,7 +124,7 @@ def test_a_change_that_matters_is_told(change: dict[str, object], said: str) -> 
 
 def test_a_change_that_does_not_matter_is_not_told() -> None:
     start = anomaly(MINUTE_MS, causes=[cause({"cdn": "7"})], impact_viewers=100.0)
-    milder = anomaly(2 * MINUTE_MS, Phase.UPDATE, severity=Severity.LOW, impact_viewers=110.0)
+    milder = anomaly(MINUTE_MS + 1, Phase.UPDATE, severity=Severity.LOW, impact_viewers=110.0)
 
     assert len(Told().after(start, milder).records) == 1
 
@@ -143,7 +143,7 @@ def test_it_is_resolved_when_the_last_series_has_ended() -> None:
         anomaly(MINUTE_MS, series="rebuffering_ratio"),
         anomaly(2 * MINUTE_MS, Phase.END),
     )
-    assert told.states == [IncidentState.OPEN, IncidentState.OPEN]
+    assert set(told.states) == {IncidentState.OPEN}
 
     told.after(anomaly(3 * MINUTE_MS, Phase.END, series="rebuffering_ratio"))
 

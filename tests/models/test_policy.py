@@ -10,7 +10,8 @@ import pytest
 
 from config import load
 from models.obedience import is_genuine
-from models.policy import Decided, PolicyEngine, Surroundings
+from models.policy import Decided, PolicyEngine
+from models.surroundings import Surroundings
 from topics.anomalies import AnomalyKind, Cause, Severity
 from topics.cdn import NodeReport
 from topics.commands import Command, CommandKind, Limits, Outcome, OutcomeStatus
@@ -139,7 +140,7 @@ def test_a_command_says_why_on_what_evidence_and_how_it_is_undone() -> None:
     (command,) = decided(incident()).commands
 
     assert command.reason == "steer isp=3 away from cdn 7: cdn=7,isp=3: 4.1 % of viewers stall"
-    assert command.evidence == ["only there"]
+    assert command.evidence == ["degraded: no more is known of the fault", "only there"]
     assert command.undo == "the default order is served again"
     assert "5 at 30 % of 100 Gb/s: can take 100 % of what 7 carries" in command.alternatives
     assert (command.incident, command.origin_ms) == ("i1", NOW_MS + 5)
@@ -335,8 +336,10 @@ def test_a_cdn_that_others_are_steered_away_from_is_no_backup() -> None:
     assert command.pathway_priority == ["6", "7"]
 
 
-@pytest.mark.parametrize(("since_report_ms", "share"), [(1, 0.02), (0, 0.1)])
-def test_room_promised_since_the_last_report_is_taken(since_report_ms: int, share: float) -> None:
+@pytest.mark.parametrize(("since_report_ms", "share"), [(1, 0.02), (-19_999, 0.02), (-20_000, 0.1)])
+def test_room_promised_is_taken_until_those_who_were_moved_have_arrived(
+    since_report_ms: int, share: float
+) -> None:
     promised = answer(
         audience="isp=9",
         incident="other",
@@ -444,16 +447,22 @@ def test_a_lease_that_was_renewed_is_widened_and_undone_by_its_newest_name() -> 
     desk.after(incident(20, severity=Severity.CRITICAL))
     assert desk.commands[-1].share == pytest.approx(0.2)
 
-    again = answer(command_id="again", generation=desk.commands[-1].generation + 1)
-    desk.around = replace(AROUND, answers=[again])
-    assert desk.after(resolved(30)).commands[-1].undoes == "again"
+    again = answer(
+        command_id="again",
+        share=0.3,
+        generation=desk.commands[-1].generation + 1,
+        expires_ms=NOW_MS + 40 * MINUTE_MS,
+    )
+    nodes = [replace_time(each, 30) for each in AROUND.nodes]
+    desk.around = replace(AROUND, answers=[again], nodes=nodes)
+    assert desk.after(resolved(30)).commands[-1].share == pytest.approx(0.3)
 
 
 def test_an_answer_older_than_the_command_says_nothing_about_its_lease() -> None:
     desk = Desk().after(incident(0))
-    desk.around = replace(AROUND, answers=[answer(command_id="earlier", generation=NOW_MS - 1)])
+    desk.around = replace(AROUND, answers=[answer(share=0.3, command_id="earlier", generation=NOW_MS - 1)])
 
-    assert desk.after(resolved(1)).commands[-1].undoes == desk.commands[0].id
+    assert desk.after(resolved(1)).commands[-1].share == desk.commands[0].share
 
 
 def test_what_needs_approval_is_proposed_once_beside_the_command_in_force() -> None:
@@ -466,8 +475,9 @@ def test_what_needs_approval_is_proposed_once_beside_the_command_in_force() -> N
     assert [(each.kind, each.dry_run) for each in desk.commands] == [
         (CommandKind.STEER, False),
         (CommandKind.STEER, True),
-        (CommandKind.RESUME, False),
+        (CommandKind.STEER, False),
     ]
+    assert desk.commands[-1].ramp
 
 
 def test_a_cause_with_another_audience_undoes_the_old_command_first() -> None:
@@ -487,18 +497,54 @@ def test_a_cause_that_no_lever_mends_undoes_the_command() -> None:
     assert len(desk.held) == 1, "said once"
 
 
-def test_a_resolved_incident_undoes_its_command() -> None:
+def test_viewers_of_a_resolved_incident_return_in_steps() -> None:
     desk = Desk().after(incident(0), resolved(3))
 
-    steer, resume = desk.commands
-    assert (resume.kind, resume.undoes, resume.undoes_kind) == (
-        CommandKind.RESUME,
-        steer.id,
-        CommandKind.STEER,
+    steer, back = desk.commands
+    dwell_ms = int(1_000 * SETTINGS.return_dwell_s)
+    end_ms = NOW_MS + 3 * MINUTE_MS
+    assert [(step.at_ms - end_ms, step.share) for step in back.ramp] == [
+        (dwell_ms, pytest.approx(0.99 * steer.share)),
+        (2 * dwell_ms, pytest.approx(0.9 * steer.share)),
+        (3 * dwell_ms, pytest.approx(0.5 * steer.share)),
+    ]
+    assert back.expires_ms == end_ms + 4 * dwell_ms
+    assert (back.kind, back.target, back.audience) == (CommandKind.STEER, "isp=3", {"isp": "3"})
+    assert (back.away_from, back.share, back.incident) == ("7", steer.share, "i1")
+    assert back.generation > steer.generation
+    assert desk.after(resolved(4)).commands == [steer, back], "once"
+
+
+@pytest.mark.parametrize(("flaps", "times"), [(0, 1), (1, 2), (3, 8), (50, 16)])
+def test_an_audience_that_flaps_returns_more_slowly(flaps: int, times: int) -> None:
+    desk = Desk().after(incident(0))
+    desk.around = replace(AROUND, answers=[answer(generation=NOW_MS + 1, flaps=flaps)])
+
+    back = desk.after(resolved(3)).commands[-1]
+
+    dwell_ms = int(1_000 * SETTINGS.return_dwell_s)
+    assert back.expires_ms - back.time_ms == 4 * times * dwell_ms
+
+
+def test_what_is_bad_again_on_the_way_back_is_moved_as_far_as_before_at_once() -> None:
+    desk = Desk().after(incident(0), resolved(3))
+    back = desk.commands[-1]
+    on_the_way = answer(
+        share=0.4,
+        command_id=back.id,
+        generation=back.generation + 1,
+        ramp=back.ramp,
+        expires_ms=back.expires_ms,
     )
-    assert (resume.target, resume.audience, resume.incident) == ("isp=3", {"isp": "3"}, "i1")
-    assert resume.generation > steer.generation
-    assert desk.after(resolved(4)).commands == [steer, resume], "once"
+    desk.around = replace(AROUND, answers=[on_the_way])
+
+    again = desk.after(incident(4, state=IncidentState.REOPENED)).commands[-1]
+
+    assert (again.share, again.ramp) == (pytest.approx(0.4), [])
+
+
+def test_a_lease_that_has_run_out_needs_no_way_back() -> None:
+    assert len(Desk().after(incident(0), resolved(30)).commands) == 1
 
 
 def test_a_dry_run_leaves_nothing_to_undo() -> None:
@@ -512,14 +558,14 @@ def test_an_incident_that_comes_back_begins_with_the_canary() -> None:
 
     desk = Desk().after(incident(0), resolved(3), again)
 
-    assert [each.kind for each in desk.commands] == [CommandKind.STEER, CommandKind.RESUME, CommandKind.STEER]
+    assert [bool(each.ramp) for each in desk.commands] == [False, True, False]
     assert desk.commands[2].share == pytest.approx(0.1)
 
 
 def test_records_older_than_what_was_decided_about_change_nothing() -> None:
     desk = Desk().after(incident(0), resolved(3), incident(1, severity=Severity.CRITICAL))
 
-    assert [each.kind for each in desk.commands] == [CommandKind.STEER, CommandKind.RESUME]
+    assert [bool(each.ramp) for each in desk.commands] == [False, True]
 
 
 def test_a_generation_is_above_all_that_the_target_has_had() -> None:

@@ -11,9 +11,11 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from config import load
-from models.leases import lapsed, renewed
+from models.leases import lapsed
 from models.obedience import signed
 from models.steering import Steered, Steering
+from models.stewardship import Steward
+from models.surroundings import Surroundings
 from topics.anomalies import AnomalyKind, Severity
 from topics.commands import Command, CommandKind, Limits, Outcome, OutcomeStatus
 from topics.incidents import Incident, IncidentState
@@ -291,15 +293,22 @@ def incident(state: IncidentState = IncidentState.OPEN) -> Incident:
     )
 
 
+def renewed(
+    answer: SteeringAnswer, known: Incident | None, policies: list[Policy], now_ms: int
+) -> Command | None:
+    around = Surroundings(policies=policies, answers=[answer], incident_of=lambda _: known)
+    return Steward(SETTINGS, "").next(answer, around, now_ms)
+
+
 ALLOWED = Policy(time_ms=0, policy="p", allows=CommandKind.STEER, dry_run=False, lease_s=300)
 DUE_MS = 1_000 + LEASE_MS - int(SETTINGS.renew_before_s * 1_000)
 
 
 def test_the_lease_of_an_open_incident_goes_on_shortly_before_its_end() -> None:
     audience, answer = served_by(steer())
-    assert renewed(answer, incident(), [ALLOWED], DUE_MS - 1, SETTINGS, "") is None
+    assert renewed(answer, incident(), [ALLOWED], DUE_MS - 1) is None
 
-    command = renewed(answer, incident(), [ALLOWED], DUE_MS, SETTINGS, "")
+    command = renewed(answer, incident(), [ALLOWED], DUE_MS)
     assert command is not None
     audience.after(command)
 
@@ -312,7 +321,6 @@ def test_the_lease_of_an_open_incident_goes_on_shortly_before_its_end() -> None:
 @pytest.mark.parametrize(
     ("known", "policies", "now_ms"),
     [
-        (incident(IncidentState.RESOLVED), [ALLOWED], DUE_MS),
         (None, [ALLOWED], DUE_MS),
         (incident(), [], DUE_MS),
         (incident(), [msgspec.structs.replace(ALLOWED, dry_run=True)], DUE_MS),
@@ -325,7 +333,16 @@ def test_a_lease_ends_where_its_reason_or_its_leave_has(
 ) -> None:
     _, answer = served_by(steer())
 
-    assert renewed(answer, known, policies, now_ms, SETTINGS, "") is None
+    assert renewed(answer, known, policies, now_ms) is None
+
+
+def test_the_moved_stay_moved_while_nothing_says_that_there_is_room_for_them() -> None:
+    _, answer = served_by(steer())
+
+    command = renewed(answer, incident(IncidentState.RESOLVED), [ALLOWED], DUE_MS)
+
+    assert command is not None
+    assert (command.share, command.ramp) == (answer.share, [])
 
 
 @pytest.mark.parametrize(("age_ms", "goes_on"), [(3_600_000, True), (3_600_001, False)])
@@ -334,12 +351,12 @@ def test_leases_of_an_old_incident_wait_for_a_person(age_ms: int, goes_on: bool)
     due_ms = 10_000_000 + LEASE_MS - int(SETTINGS.renew_before_s * 1_000)
     known = msgspec.structs.replace(incident(), opened_ms=due_ms - age_ms)
 
-    assert (renewed(answer, known, [ALLOWED], due_ms, SETTINGS, "") is not None) is goes_on
+    assert (renewed(answer, known, [ALLOWED], due_ms) is not None) is goes_on
 
 
 def test_a_renewal_that_comes_after_the_resume_moves_nobody() -> None:
     audience, answer = served_by(steer())
-    command = renewed(answer, incident(), [ALLOWED], DUE_MS, SETTINGS, "")
+    command = renewed(answer, incident(), [ALLOWED], DUE_MS)
     assert command is not None
 
     audience.after(resume(2, "c1"), msgspec.structs.replace(command, generation=10**9))

@@ -81,6 +81,17 @@ def test_a_snapshot_restored_mid_stream_goes_on_the_same(parts: list[CohortParts
     assert before + feed(second, parts[cut:]) == feed(new(), parts)
 
 
+def test_windows_that_overlap_are_each_whole_at_their_own_end() -> None:
+    slide_ms = WINDOW_MS // 2
+    parts = [part(source, start, 1) for start in range(0, 4 * slide_ms, slide_ms) for source in range(3)]
+    merge = new()
+
+    closed = feed(merge, parts)
+
+    assert closed == [(start, 3.0) for start in range(0, 4 * slide_ms, slide_ms)]
+    assert merge.add(parts[0], 0) is Fate.REPEATED
+
+
 def test_a_source_never_heard_of_is_waited_for() -> None:
     merge = new()
 

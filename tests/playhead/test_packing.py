@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 import pytest
@@ -47,21 +47,42 @@ samples = st.builds(
     metric=st.sampled_from(["error_rate", "p99_ms"]),
     value=st.floats(allow_nan=False, allow_infinity=False),
     tags=st.dictionaries(st.sampled_from(["az", "region"]), st.sampled_from(["1", "eu"])),
+    id=st.sampled_from(["", "a", "b"]),
 )
+
+
+def told(sample: Sample) -> tuple[str, int, float, str]:
+    return TELEMETRY.key_of(sample), sample.time_ms, sample.value, sample.id
 
 
 @steady
 @given(st.lists(samples, max_size=40), st.integers(1, 15))
-def test_samples_come_back_with_series_time_and_value(given_samples: list[Sample], per: int) -> None:
+def test_samples_come_back_each_in_the_partition_of_its_key(given_samples: list[Sample], per: int) -> None:
     packed = pack(TELEMETRY, given_samples, per)
 
     back = [(record.partition, sample) for record in packed for sample in unpack(TELEMETRY, record.value)]
-    assert sorted((TELEMETRY.key_of(each), each.time_ms, each.value) for _, each in back) == sorted(
-        (TELEMETRY.key_of(each), each.time_ms, each.value) for each in given_samples
-    )
+    assert Counter(told(each) for _, each in back) == Counter(map(told, given_samples))
     assert all(
         partition == partition_of(TELEMETRY.key_of(each).encode(), PARTITIONS) for partition, each in back
     )
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"service": "a/b", "metric": "c"},
+        {"service": "a", "metric": "c{d=1}"},
+        {"service": "a", "metric": "c", "tags": {"az": "1,region=eu"}},
+        {"service": "a", "metric": "c", "tags": {"az=1": "eu"}},
+    ],
+)
+def test_a_sample_whose_names_would_not_come_back_is_not_packed(names: dict[str, Any]) -> None:
+    odd = Sample(time_ms=1, value=1.0, **names)
+    packer = Packer(TELEMETRY, partitions=PARTITIONS, events_per_record=10)
+
+    assert not packer.can_take(odd, TELEMETRY.key_of(odd))
+    with pytest.raises(ContractError, match="cannot be told apart"):
+        packer.take(odd, TELEMETRY.key_of(odd), TELEMETRY.encode(odd))
 
 
 def test_a_record_is_full_before_it_exceeds_the_limit_of_its_contract() -> None:

@@ -29,7 +29,7 @@ def plain(spec: AnySpec, record: Any) -> str:
 
 
 @pytest.mark.parametrize("spec", ALL, ids=lambda spec: spec.name)
-@settings(steady, max_examples=60)
+@settings(steady, max_examples=30)
 @given(data=st.data())
 def test_every_record_is_a_line_that_is_safe_to_print(spec: AnySpec, data: st.DataObject) -> None:
     record = data.draw(records(spec.value))

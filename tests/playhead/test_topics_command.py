@@ -63,7 +63,7 @@ def test_a_topic_that_no_contract_names_is_told_with_those_there_are() -> None:
     result = playhead("topics", "show", "telemetri")
 
     assert result.exit_code == 2
-    assert "there is no topic 'telemetri'; there are telemetry, playback" in result.stderr
+    assert f"there is no topic 'telemetri'; there are {', '.join(BY_NAME)}" in result.stderr
 
 
 def test_asyncapi_goes_to_standard_output_or_a_file(tmp_path: Path) -> None:

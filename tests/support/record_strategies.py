@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from topics.cohorts import MEASURES, CohortParts
+from topics.cohorts import MEASURES, CohortParts, Sketch
 from topics.encoding import Shot
 from topics.experiments import Experiment, Variant
 from topics.telemetry import Samples
+from topics.telemetry_windows import SeriesWindows
 
 Fields = dict[str, Any]
 
@@ -21,8 +23,9 @@ ITEMS = 3
 CHARACTERS = 12
 
 
+@cache
 def records(kind: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
-    """Return records of `kind` that keep its contract."""
+    """Return records of `kind` that keep its contract; made once, for making it costs more than a record."""
     return _values(inspect.type_info(kind))
 
 
@@ -54,6 +57,9 @@ def _scalars(at: Any) -> st.SearchStrategy[Any]:
     match at:
         case inspect.StrType():
             most = min(at.max_length or CHARACTERS, max(at.min_length or 0, CHARACTERS))
+            if at.pattern is not None:
+                # Texts of a pattern are of its characters, so shortening one leaves it within the pattern.
+                return st.from_regex(at.pattern, fullmatch=True).map(lambda text: text[:most])
             return st.text(min_size=at.min_length or 0, max_size=most)
         case inspect.IntType():
             return st.integers(
@@ -85,7 +91,14 @@ def _mend_samples(drawn: Fields) -> Fields:
         "which": [which % len(drawn["series"]) for which in drawn["which"][:count]],
         "time_ms": drawn["time_ms"][:count],
         "value": drawn["value"][:count],
+        "id": (drawn["id"] * count)[:count],
     }
+
+
+def _mend_windows(drawn: Fields) -> Fields:
+    columns = ("series", "count", "mean", "min", "max", "variance")
+    count = min(len(drawn[column]) for column in columns)
+    return drawn | {column: drawn[column][:count] for column in columns}
 
 
 def _mend_shot(drawn: Fields) -> Fields:
@@ -102,15 +115,23 @@ def _mend_experiment(drawn: Fields) -> Fields:
     }
 
 
+def _mend_sketch(drawn: Fields) -> Fields:
+    count = min(len(column) for column in drawn.values())
+    return {name: column[:count] for name, column in drawn.items()}
+
+
 def _mend_parts(drawn: Fields) -> Fields:
     cells = [["x"] * len(drawn["dimensions"]) for _ in drawn["cells"]]
-    return drawn | {"cells": cells, "measures": {name: [1.0] * len(cells) for name in MEASURES}}
+    measures = {name: [1.0] * len(cells) for name in MEASURES}
+    return drawn | {"cells": cells, "sketches": {}, "measures": measures}
 
 
 MENDS: dict[type[msgspec.Struct], Callable[[Fields], Fields]] = {
     Samples: _mend_samples,
+    SeriesWindows: _mend_windows,
     Shot: _mend_shot,
     Experiment: _mend_experiment,
     CohortParts: _mend_parts,
+    Sketch: _mend_sketch,
 }
 """What a field's type cannot say: these records have fields that depend on one another."""

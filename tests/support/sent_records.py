@@ -31,6 +31,7 @@ class MemorySender:
         key: bytes | None = None,
         partition: int = -1,
         headers: Any = None,
+        events: int = 1,
     ) -> None:
         self.sent.append(Sent(topic, value, key, partition, headers))
 

@@ -71,7 +71,7 @@ class WorkerProcess:
                 stderr=log,
             )
 
-    def wait_until_ready(self, timeout_s: float = 60.0) -> None:
+    def wait_until_ready(self, timeout_s: float = 150.0) -> None:
         """Return once `/readyz` says so."""
         deadline = time.monotonic() + timeout_s
         while self.answer("/readyz")[0] != 200:

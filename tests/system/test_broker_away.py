@@ -67,10 +67,12 @@ async def test_all_go_on_where_they_were(fault_kafka: Any, topic_prefix: str) ->
         # Under way when the broker dies: it may have some of these, and have told of none.
         under_way = publish(200, 400)
         await asyncio.to_thread(fault_kafka.kill)
+        # Where the machine is slow a partition may have been idle before.
+        idle_before = sum(processor.idle_calls for processor in made)
         meanwhile = publish(400, 600)
         # Silence longer than what makes idle; longer still, and the partitions count as lost.
         await eventually_async(lambda: None in proofs or not lane._shards, "silence that proves nothing")
-        assert sum(processor.idle_calls for processor in made) == 0
+        assert sum(processor.idle_calls for processor in made) == idle_before
         assert not publisher.flush(0)
         assert not meanwhile.done()
         assert len(list(view.values())) == 5

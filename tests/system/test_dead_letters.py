@@ -135,9 +135,9 @@ def test_letters_are_chosen_by_topic_reason_and_time(
     playhead: CommandLine, refuse: Refuse, options: tuple[str, ...], chosen: list[int]
 ) -> None:
     now_ms = time.time_ns() // 1_000_000
-    refuse(offset=1, time_ms=now_ms - 2 * HOUR_MS)
-    refuse(offset=2, time_ms=now_ms - HOUR_MS, topic="playback")
-    refuse(offset=3, time_ms=now_ms, value=None, reason="a tombstone")
+    refuse(now_ms, offset=1, time_ms=now_ms - 2 * HOUR_MS)
+    refuse(now_ms + 1, offset=2, time_ms=now_ms - HOUR_MS, topic="playback")
+    refuse(now_ms + 2, offset=3, time_ms=now_ms, value=None, reason="a tombstone")
 
     rows = playhead.json("dead-letters", "list", *options)
 

@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from itertools import chain
 from typing import Any
@@ -367,6 +367,26 @@ async def test_a_lane_waits_for_its_topic(topics: TopicTools) -> None:
         elsewhere.send(NUMBERS, numbers(10))
         await eventually_async(lambda: len(totals(elsewhere)) == 10, "totals")
         assert lane.ready
+
+
+async def test_partitions_are_checkpointed_one_at_a_time_and_none_is_left_out(topics: TopicTools) -> None:
+    lane = sums_lane(topics.client, topics.prefix)
+    turns: list[list[int]] = []
+    checkpoint = lane._checkpoint
+
+    def noted(numbers: Iterable[int]) -> None:
+        turns.append(list(numbers))
+        checkpoint(turns[-1])
+
+    lane._checkpoint = noted  # type: ignore[method-assign]
+    async with running(lane):
+        await eventually_async(lambda: lane.ready, "an assignment")
+        topics.send(NUMBERS, numbers(400))
+        await eventually_async(lambda: committed(topics) == 400, "checkpoints of all partitions")
+        in_turn = list(turns)
+
+    assert set(chain.from_iterable(in_turn)) == set(range(PARTITIONS))
+    assert {len(turn) for turn in in_turn} == {1}
 
 
 async def test_outputs_that_nobody_takes_crash_the_lane_before_its_checkpoint(topics: TopicTools) -> None:

@@ -248,7 +248,7 @@ def test_what_a_killed_recorder_left_is_shown_and_played(
     playhead = CommandLine(environment)
     file = tmp_path / "samples.jsonl"
     file.write_bytes(b"".join(TELEMETRY.encode(sample) + b"\n" for sample in samples(210_000)))
-    assert playhead("produce", "telemetry", str(file)).exit_code == 0
+    assert playhead("produce", "telemetry", str(file), "--pack", "0").exit_code == 0
     partial = tmp_path / f"killed{PARTIAL_SUFFIX}"
     with PlayheadProcess(
         "record", "killed", "telemetry", "--from", "beginning", environment=environment, folder=tmp_path
@@ -303,7 +303,7 @@ def test_a_target_with_fewer_partitions_gets_every_record_and_a_warning(
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["record", "r", "telemetri"], 2, "did you mean telemetry?"),
+        (["record", "r", "telemetri"], 2, "did you mean telemetry or"),
         (["record", "r", "incidents"], 1, "`playhead topics create`"),
         (["record", "r", "telemetry", "--all"], 2, "--all"),
         (["record", "r", "telemetry", "--from", "soon"], 2, "'soon' is no time"),

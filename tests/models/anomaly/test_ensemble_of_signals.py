@@ -89,8 +89,8 @@ def test_a_score_does_not_depend_on_the_metric_s_unit() -> None:
 def test_signals_in_another_order_refuse_the_snapshot() -> None:
     def two(*signals: Change | Departure) -> PerSeriesEnsemble:
         return PerSeriesEnsemble(
-            signals, 0.01, bins=64, bins_per_octave=4, scoring_samples=5, hold_decay=0.9, most_nats=50.0,
-            high_nats=10.0, critical_nats=20.0,
+            signals, 0.01, 0.01, bins=64, bins_per_octave=4, scoring_samples=5,
+            hold_samples=5, hold_decay=0.9, most_nats=50.0, high_nats=10.0, critical_nats=20.0,
         )  # fmt: skip
 
     with pytest.raises(SnapshotError, match="Change"):

@@ -16,7 +16,9 @@ from models.anomaly import build
 from models.anomaly.bank import BankDetector, BankFigures, EpisodePhase, Limits, Verdict
 from models.anomaly.rounds import NARROW
 from models.anomaly.state import SnapshotError
-from models.anomaly.vectorised import BatchVerdicts, SeriesBank
+from models.anomaly.vectorised import SeriesBank
+from models.anomaly.verdicts import BatchVerdicts
+from models.budget.evidence import EvidenceFigures
 from topics.anomalies import Severity
 
 QUICK = BankFigures(
@@ -29,7 +31,19 @@ QUICK = BankFigures(
     relearn_after=8,
     open_after=(3, 2, 2, 1),
     clear_after=2,
+    page_after=2,
+    evidence=EvidenceFigures(
+        prior_episodes=2.0,
+        prior_excess=1.0,
+        most_excess=10.0,
+        reach=2.5,
+        acquaintance_ms=1000,
+        static_samples=1e4,
+        static_weight=0.01,
+    ),
 )
+PAGE_LOG_P = -5.0
+"""A level that some of the episodes below reach."""
 LIMITS = (
     Limits(),
     Limits(worse=1),
@@ -38,25 +52,35 @@ LIMITS = (
     Limits(worse=-1, warn=-60.0, critical=-200.0, noise=1.0),
 )
 
+NOW_MS = 1500
+OPENED_MS = (0, 0, 1000)
+"""Two of three series have been known long enough to page for what was learned of them."""
+
 Batch = tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]
 
 
 def open_bank(series: int, figures: BankFigures = QUICK) -> SeriesBank:
     bank = SeriesBank(figures)
     for slot in range(series):
-        bank.open(slot, LIMITS[slot % len(LIMITS)], time_ms=0)
+        bank.open(slot, LIMITS[slot % len(LIMITS)], time_ms=OPENED_MS[slot % len(OPENED_MS)])
     return bank
 
 
-def step(bank: SeriesBank, batch: Batch, time_ms: int = 0) -> BatchVerdicts:
+def step(bank: SeriesBank, batch: Batch, time_ms: int = NOW_MS) -> BatchVerdicts:
     slots, values = batch
-    return bank.step_many(slots, np.full(len(slots), time_ms, dtype=np.int64), values)
+    return bank.step_many(slots, np.full(len(slots), time_ms, dtype=np.int64), values, PAGE_LOG_P)
 
 
 def one_by_one(series: int, batches: list[Batch], figures: BankFigures = QUICK) -> list[list[Verdict]]:
-    detectors = [BankDetector(figures, LIMITS[slot % len(LIMITS)]) for slot in range(series)]
+    detectors = [
+        BankDetector(figures, LIMITS[slot % len(LIMITS)], OPENED_MS[slot % len(OPENED_MS)])
+        for slot in range(series)
+    ]
     return [
-        [detectors[slot].step_one(0, value) for slot, value in zip(slots, values, strict=True)]
+        [
+            detectors[slot].step_one(NOW_MS, value, PAGE_LOG_P)
+            for slot, value in zip(slots, values, strict=True)
+        ]
         for slots, values in ((slots.tolist(), values.tolist()) for slots, values in batches)
     ]
 
@@ -71,6 +95,8 @@ def assert_same(batch: BatchVerdicts, singly: list[Verdict]) -> None:
     np.testing.assert_allclose(batch.baseline, [singly[at].baseline for at in told], **close)
     np.testing.assert_allclose(batch.deviation_sigmas, [singly[at].deviation_sigmas for at in told], **close)
     np.testing.assert_array_equal(batch.bound, [singly[at].bound for at in told])
+    np.testing.assert_allclose(batch.log_p, [singly[at].log_p for at in told], **close)
+    assert batch.pages.tolist() == [singly[at].pages for at in told]
 
 
 values = st.one_of(
@@ -138,6 +164,8 @@ def test_how_a_stream_is_cut_into_batches_changes_nothing_to_the_last_bit() -> N
 
     np.testing.assert_array_equal(at_once.score, np.concatenate([piece.score for piece in pieces]))
     np.testing.assert_array_equal(at_once.phase, np.concatenate([piece.phase for piece in pieces]))
+    np.testing.assert_array_equal(at_once.pages, np.concatenate([piece.pages for piece in pieces]))
+    assert at_once.pages.any()
     assert whole.snapshot() == cut.snapshot()
 
 
@@ -156,7 +184,7 @@ def test_a_batch_is_unharmed() -> None:
 def test_an_empty_batch_has_no_verdicts() -> None:
     verdicts = step(open_bank(3), (np.zeros(0, dtype=np.int32), np.zeros(0)))
 
-    assert [len(column) for column in verdicts] == [0] * 7
+    assert [len(column) for column in verdicts] == [0] * 9
 
 
 def test_a_bank_restored_mid_stream_goes_on_the_same() -> None:
@@ -201,11 +229,11 @@ def test_growing_keeps_what_series_know() -> None:
     assert grown.snapshot() == roomy.snapshot()
 
 
-def test_a_series_costs_seventy_bytes() -> None:
+def test_a_series_costs_a_hundred_and_twelve_bytes() -> None:
     bank = SeriesBank(QUICK)
     bank.open(2**16 - 1, Limits(), time_ms=0)
 
-    assert len(bank.snapshot()) / bank.capacity == pytest.approx(70, abs=0.1)
+    assert len(bank.snapshot()) / bank.capacity == pytest.approx(112, abs=0.1)
 
 
 def test_idle_series_are_freed_once_with_the_episodes_they_leave_open() -> None:
@@ -264,7 +292,8 @@ def test_phases_of_a_batch_tell_one_episode() -> None:
     calm = [0.0, 0.1] * 10
     stream = [*calm, 1.0e3, 1.0e3, 0.0, 1.0e3, 0.0, 0.1, 0.0]
 
-    verdicts = step(bank, (np.zeros(len(stream), dtype=np.int32), np.array(stream)))
+    slots = np.zeros(len(stream), dtype=np.int32)
+    verdicts = bank.step_many(slots, slots.astype(np.int64), np.array(stream))
 
     changes = [
         (int(at), int(phase)) for at, phase in zip(verdicts.event, verdicts.phase, strict=True) if phase
