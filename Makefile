@@ -9,7 +9,9 @@ demo: setup ## set everything up and show the whole loop on real data
 	$(BIN)/playhead demo
 
 test: setup ## set everything up and run all tests, those against a real Kafka included
-	$(BIN)/python -m pytest
+	@scripts/setup.sh --tests
+	$(BIN)/python -m pytest --numprocesses 2 --ignore tests/system
+	$(BIN)/python -m pytest --durations 12 tests/system
 
 check: lint test ## what a change must pass: linters, type checkers, import rules, all tests
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Make this checkout ready to run, as root or not, and say what is installed. Quick when all is there.
+# With --tests also install what only the tests need.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,6 +28,10 @@ main() {
     else
         ensure_programs
         .venv/bin/python scripts/fetch_kafka.py
+    fi
+    ensure_players
+    if [[ "${1:-}" == --tests ]]; then
+        ensure_test_programs
     fi
 }
 
@@ -97,28 +102,63 @@ ensure_programs() {
     has_jars || has mvn || missing+=(maven)
     works redis-server --version || works valkey-server --version ||
         [[ -e "$TOOLS/redis/usr/bin/redis-server" ]] || missing+=(redis-server)
-    ((${#missing[@]})) || return 0
+    install_missing
+}
 
-    if has apt-get && { ((EUID == 0)) || sudo -n true 2>/dev/null; }; then
-        say "installing with apt-get: ${missing[*]}"
-        apt_install "${missing[@]}" && return
-    fi
+ensure_test_programs() {
+    local missing=()
+    works prometheus-alertmanager --version ||
+        [[ -e "$TOOLS/alertmanager/usr/bin/prometheus-alertmanager" ]] || missing+=(prometheus-alertmanager)
+    works java -version || missing+=(default-jre-headless)
+    has_contestants || has mvn || missing+=(maven)
+    install_missing
+    .venv/bin/python scripts/fetch_contestants.py || warn "without them the benchmark cannot be tested"
+}
+
+# Install the packages in `missing`, or unpack those that run from anywhere.
+install_missing() {
+    ((${#missing[@]})) || return 0
+    may_install && apt_install "${missing[@]}" && return
     local package
     for package in "${missing[@]}"; do
-        if [[ "$package" == redis-server ]] && fetch_packages "$TOOLS/redis" redis-server; then
-            say "unpacked redis-server into $TOOLS/redis"
+        local name="${package%-server}"
+        local folder="$TOOLS/${name#prometheus-}"
+        if [[ "$package" == redis-server || "$package" == prometheus-alertmanager ]] &&
+            fetch_packages "$folder" "$package"; then
+            say "unpacked $package into $folder"
         else
             warn "$package is missing. Install it with: sudo apt-get install -y $package"
         fi
     done
 }
 
+# --- A browser, its players and their media -------------------------------------------------------------
+
+ensure_players() {
+    local missing=() package
+    has chromium || has chromium-browser || missing+=(chromium)
+    has ffmpeg || missing+=(ffmpeg)
+    if ((${#missing[@]})) && ! { may_install && apt_install "${missing[@]}"; }; then
+        for package in "${missing[@]}"; do
+            warn "$package is missing; players cannot be tried. Install it with: sudo apt-get install -y $package"
+        done
+    fi
+    .venv/bin/python scripts/fetch_players.py || warn "without them players cannot be tried"
+}
+
+# --- Debian's packages -----------------------------------------------------------------------------------
+
+may_install() { has apt-get && { ((EUID == 0)) || sudo -n true 2>/dev/null; }; }
+
+has_contestants() { [[ -n "$(compgen -G "$TOOLS/kafka-streams-program-*/.whole")" ]]; }
+
 has_jars() { [[ -n "$(compgen -G "$TOOLS/kafka-*/kafka_*.jar")" ]]; }
 
 apt_install() {
     local root=() guard=/usr/sbin/policy-rc.d installed=0
+    say "installing with apt-get: $*"
     ((EUID == 0)) || root=(sudo -n)
-    # Playhead starts a Redis of its own: keep the package from starting one for the whole system.
+    # Playhead and its tests start servers of their own: keep packages from starting one for the whole system.
     if [[ -e "$guard" ]]; then
         guard=""
     else
@@ -155,4 +195,4 @@ fetch_packages() {
     rm -rf "$folder" && mv "$folder.partial" "$folder" && rm -rf "$state"
 }
 
-main
+main "$@"
