@@ -10,17 +10,14 @@ import msgspec
 
 from agents.ports import App, Batch, Publish, View
 from config import Settings
+from models.pulse import pulse_of
 from models.verification import Arms, Verifier
 from models.window_merge import Fate, MergedWindow, WindowMerge
 from topics import COHORT_PARTS, PULSE, STEERING, VERIFICATIONS, ContractError
-from topics.cohorts import MEASURES
 from topics.emission import Emission
-from topics.fields import derive_id
 from topics.steering import SteeringAnswer
-from topics.verifications import Pulse
 
 NAME = "verify"
-_VIEWERS = MEASURES.index("viewers")
 
 
 def attach(app: App, settings: Settings, publish: Publish) -> None:
@@ -68,15 +65,7 @@ class WindowVerifier:
             if found is not None:
                 self._arms[audience], verification = found
                 emissions.append(Emission(VERIFICATIONS, verification))
-        end_ms = window.start_ms + window.window_ms
-        pulse = Pulse(
-            time_ms=end_ms,
-            id=derive_id(NAME, "pulse", end_ms),
-            agent=NAME,
-            window_end_ms=end_ms,
-            viewers=float(window.sums[:, _VIEWERS].sum()),
-        )
-        return [*emissions, Emission(PULSE, pulse)]
+        return [*emissions, Emission(PULSE, pulse_of(window, NAME))]
 
     def idle(self) -> list[Emission]:
         """Say nothing: windows wait for their parts, and a pulse that fails to come says enough."""

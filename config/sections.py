@@ -214,6 +214,7 @@ class PolicySettings(Section):
     impact_growth: Annotated[float, Field(gt=1)]
     renew_before_s: PositiveFloat
     renew_for_s: NonNegativeFloat
+    viewer_load_margin: Annotated[float, Field(ge=1)]
     max_report_age_s: PositiveFloat
     never_reroute: tuple[str, ...]
     ladder_kbps: tuple[PositiveFloat, ...]

@@ -37,6 +37,7 @@ def command_behind(answer: SteeringAnswer) -> Command:
         pathway_priority=answer.pathway_priority,
         share=answer.share,
         split=answer.split,
+        demand_gbps=answer.demand_gbps,
         ramp=answer.ramp,
         max_bitrate_kbps=answer.max_bitrate_kbps,
         p2p=answer.p2p,

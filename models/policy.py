@@ -10,13 +10,13 @@ Decisions follow from the incident, from what was decided for it before, and fro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from config.sections import PolicySettings
 from models import words
-from models.cdn_loads import CdnLoad, backups, cdn_loads
+from models.cdn_loads import CdnLoad, backups
 from models.faults import Fault, recognise
 from models.guards import Held, dry_run, in_force, taken, too_small
 from models.leases import command_behind
@@ -264,7 +264,7 @@ class PolicyEngine:
         share = min(self._wanted_share(decided, incident, command, policy, fault), most)
         if share < self._settings.least_share:
             return Held(f"the limits leave {words.percent(share)} of the audience to move", command.kind)
-        loads = cdn_loads(around.nodes, incident.time_ms, self._settings.max_report_age_s * 1_000)
+        loads = around.loads(incident.time_ms, self._settings)
         if command.p2p is False:
             full = self._without_room(loads, command.audience.get(CDN, ""))
             if full:
@@ -331,9 +331,19 @@ class PolicyEngine:
             each for each in in_force(around.answers, incident.time_ms) if each.audience != command.target
         ]
         ill = ailing(around.incidents, command.audience, incident.incident)
-        already = _taking(decided.lease, command)
+        command = msgspec.structs.replace(
+            command, demand_gbps=self._asked_gbps(decided, incident, command, loads)
+        )
         found = backups(
-            loads, away_from, share, command.limits.max_load, others, self._settings, ill, already=already
+            loads,
+            away_from,
+            share,
+            command.limits.max_load,
+            others,
+            self._settings,
+            ill,
+            already=_taking(decided.lease, command),
+            most_gbps=command.demand_gbps,
         )
         if not found.split:
             said = "; ".join(found.said) or "no other CDN reports its load"
@@ -355,6 +365,19 @@ class PolicyEngine:
             pathway_priority=[*found.order, away_from],  # last, for players whom nothing else serves
             alternatives=[*command.alternatives, *found.said],
         )
+
+    def _asked_gbps(
+        self, decided: Decided, incident: Incident, command: Command, loads: Mapping[str, CdnLoad]
+    ) -> float | None:
+        """Return what the audience asks of the CDN it leaves, or None where its viewers were not counted."""
+        lease = decided.lease
+        if lease is not None and lease.target == command.target and lease.away_from == command.away_from:
+            return lease.demand_gbps  # some have left since: what they asked for then is the bound
+        cause = incident.causes[0] if incident.causes else None
+        if cause is None or cause.of_cdn is None or cause.cell.get(CDN) != command.away_from:
+            return None
+        margin = self._settings.viewer_load_margin
+        return min(margin * cause.of_cdn, 1.0) * loads[command.away_from].demand_gbps
 
     # -- giving and undoing -------------------------------------------------------------------------------
 

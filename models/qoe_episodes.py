@@ -10,9 +10,10 @@ import msgspec
 from config import Settings
 from models import levers, words
 from models.cohort_stats import Departure
+from models.levers import CDN
 from models.localisation import Cause as FoundCause
 from models.qoe_cells import CellShapes, Leaves
-from models.qoe_measures import PERCENTILES, bounds, kind_of, value_of
+from models.qoe_measures import AT, PERCENTILES, bounds, kind_of, value_of
 from topics.anomalies import Anomaly, Cause, Phase, Severity
 from topics.fields import Cell, cell_key, derive_id
 
@@ -91,7 +92,7 @@ class Teller:
             detector=DETECTOR,
             window_ms=leaves.window.window_ms,
             cell=episode.cell,
-            causes=[self._cause(cause, scope) for cause in causes],
+            causes=[self._cause(cause, scope, leaves) for cause in causes],
             scope=scope,
             impact_viewers=impact,
             detail=detail,
@@ -108,16 +109,25 @@ class Teller:
             return self._shapes.percentile_in(leaves, leaves.inside(episode.cell), episode.metric)
         return value_of(leaves.matching(episode.cell), episode.metric)
 
-    def _cause(self, cause: FoundCause, scope: Cell) -> Cause:
+    def _cause(self, cause: FoundCause, scope: Cell, leaves: Leaves) -> Cause:
         return Cause(
             cell=cause.cell,
             score=cause.score,
             excess_viewers=max(cause.excess_viewers, 0.0),
             explained=min(max(cause.explained, 0.0), 1.0),
             contrast=cause.contrast,
+            of_cdn=_of_cdn(cause.cell, leaves),
             owner=levers.owner(cause.cell),
             lever=levers.in_words(cause.cell, scope, self._policy),
         )
+
+
+def _of_cdn(cell: Cell, leaves: Leaves) -> float | None:
+    """Return which share of the viewers of a cell's CDN is in it; None where it names none, or has nobody."""
+    if CDN not in cell:
+        return None
+    of_all = leaves.matching({CDN: cell[CDN]})[AT["viewers"]]
+    return min(float(leaves.matching(cell)[AT["viewers"]] / of_all), 1.0) if of_all > 0 else None
 
 
 def subject_of(scope: str, cell: Cell) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 from config.sections import PolicySettings
 from models import words
-from models.cdn_loads import CdnLoad, cdn_loads
+from models.cdn_loads import CdnLoad
 from models.surroundings import Surroundings
 from topics.commands import Command, RampStep
 from topics.incidents import Incident
@@ -46,7 +46,7 @@ def on_the_way_back(
 def no_room_back(lease: Command, around: Surroundings, now_ms: int, settings: PolicySettings) -> str:
     """Return why those whom `lease` has moved cannot return yet, or nothing."""
     away_from = lease.away_from
-    loads = cdn_loads(around.nodes, now_ms, 1_000 * settings.max_report_age_s)
+    loads = around.loads(now_ms, settings)
     if away_from not in loads:
         return f"no load report of {away_from} is recent"
     load = loads[away_from]
@@ -68,11 +68,10 @@ def nodes_down(lease: Command, around: Surroundings, now_ms: int, settings: Poli
 
 def lost_to(cdn: str, around: Surroundings, now_ms: int, settings: PolicySettings) -> tuple[float, str]:
     """Return which share of a CDN's capacity is down, and in words; nothing where the rest can carry it."""
-    load = cdn_loads(around.nodes, now_ms, 1_000 * settings.max_report_age_s).get(cdn)
+    load = around.loads(now_ms, settings).get(cdn)
     if load is None:
         return 0.0, ""
-    # What its nodes cannot carry while they are down is in their demand.
-    down = load.demand_gbps - load.load_gbps
+    down = load.down_gbps
     whole = load.capacity_gbps + down
     if down <= (1 - settings.target_max_load) * whole:
         return 0.0, ""

@@ -132,6 +132,7 @@ class Steering:
             away_from=command.away_from,
             share=command.share,
             split=command.split,
+            demand_gbps=command.demand_gbps,
             ramp=command.ramp,
             max_bitrate_kbps=command.max_bitrate_kbps,
             p2p=command.p2p,

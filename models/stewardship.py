@@ -23,7 +23,7 @@ import msgspec
 
 from config.sections import PolicySettings
 from models import words
-from models.cdn_loads import Backups, backups, cdn_loads
+from models.cdn_loads import Backups, backups
 from models.guards import in_force
 from models.leases import command_behind, kind_of
 from models.node_health import ailing
@@ -161,7 +161,7 @@ class Steward:
             return None
         # It begins with the reports that show the room, however long that took: from then on it counts who
         # is still on the way.
-        loads = cdn_loads(around.nodes, now_ms, 1_000 * self._settings.max_report_age_s)
+        loads = around.loads(now_ms, self._settings)
         at_ms = min(max(due_ms, *(loads[cdn].oldest_ms for cdn in room.split if cdn in loads)), now_ms)
         command = self._again(answer, "wider", at_ms, why, at_ms + int(1_000 * policy.lease_s))
         order = [*room.order, answer.away_from]
@@ -179,7 +179,7 @@ class Steward:
         self, answer: SteeringAnswer, wanted: float, policy: Policy, around: Surroundings, now_ms: int
     ) -> Backups | None:
         """Return where as much as `wanted` can go, once the loads say where those are who were moved last."""
-        loads = cdn_loads(around.nodes, now_ms, 1_000 * self._settings.max_report_age_s)
+        loads = around.loads(now_ms, self._settings)
         away = loads.get(answer.away_from)
         if away is None:
             return None
@@ -195,7 +195,15 @@ class Steward:
         ill = ailing(around.incidents, answer.cell, answer.incident)
         so_far = answer.split or {answer.pathway_priority[0]: 1.0}
         more = backups(
-            loads, answer.away_from, of_left, max_load, others, self._settings, ill, already=so_far
+            loads,
+            answer.away_from,
+            of_left,
+            max_load,
+            others,
+            self._settings,
+            ill,
+            already=so_far,
+            most_gbps=answer.demand_gbps,
         )
         gained = more.share / of_left * left if of_left else 0.0
         share = answer.share + gained
@@ -245,6 +253,7 @@ class Steward:
             pathway_priority=answer.pathway_priority,
             share=answer.share,
             split=answer.split,
+            demand_gbps=answer.demand_gbps,
             max_bitrate_kbps=answer.max_bitrate_kbps,
             p2p=answer.p2p,
         )

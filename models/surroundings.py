@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from config.sections import PolicySettings
 from models import words
+from models.cdn_loads import CdnLoad, cdn_loads
 from topics.cdn import NodeReport
 from topics.controls import Control, ControlVerb, control_key
 from topics.incidents import Incident
@@ -51,6 +52,11 @@ class Surroundings:
             age = words.lasting(now_ms - self.pulse.window_end_ms)
             return f"the pipeline is blind: no window of viewers was seen whole for {age}"
         return ""
+
+    def loads(self, now_ms: int, settings: PolicySettings) -> dict[str, CdnLoad]:
+        """Return the load of each CDN whose nodes have spoken lately."""
+        max_age_ms = 1_000 * settings.max_report_age_s
+        return cdn_loads(self.nodes, now_ms, max_age_ms, self.pulse, settings.viewer_load_margin)
 
     def failed(self, audience: str, incident: str) -> Verification | None:
         """Return the verification that says a move of `audience` for `incident` did not help."""

@@ -61,6 +61,8 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
     explained: Ratio
     """Share of all the excess that lies in the cell."""
     contrast: Sentence
+    of_cdn: Ratio | None = None
+    """Which share of its CDN's viewers, of those looked at, is in the cell; absent where it names no CDN."""
     owner: OptionalName = ""
     """Whose business it is."""
     lever: Sentence = ""

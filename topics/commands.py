@@ -88,6 +88,8 @@ class Command(Record, frozen=True, kw_only=True):
     share: Ratio = 1.0
     split: dict[str, Ratio] = {}
     """Of those moved, how much goes first to each pathway; empty: all to the first of the order."""
+    demand_gbps: NonNegative | None = None
+    """What the audience asked of `away_from` when it was first moved; absent: maybe all there was."""
     ramp: list[RampStep] = []
     """How viewers return by themselves: from each time on only so many stay moved."""
     max_bitrate_kbps: Positive | None = None

@@ -7,7 +7,18 @@ Playhead needs to explain and undo them.
 from __future__ import annotations
 
 from topics.commands import RampStep
-from topics.fields import Cell, Count, EpochMs, Name, OptionalName, Positive, Ratio, Record, Sentence
+from topics.fields import (
+    Cell,
+    Count,
+    EpochMs,
+    Name,
+    NonNegative,
+    OptionalName,
+    Positive,
+    Ratio,
+    Record,
+    Sentence,
+)
 from topics.spec import Cleanup, TopicSpec
 
 
@@ -23,6 +34,8 @@ class SteeringAnswer(Record, frozen=True, kw_only=True):
     """How much of the audience is moved; the rest is the control and keeps the default order."""
     split: dict[str, Ratio] = {}
     """Of those moved, how much goes first to each pathway; empty: all to the first of the order."""
+    demand_gbps: NonNegative | None = None
+    """What the audience asked of `away_from` when it was first moved; absent: maybe all there was."""
     ramp: list[RampStep] = []
     """How viewers return by themselves: from each time on only so many stay moved."""
     flaps: Count = 0

@@ -63,6 +63,8 @@ class Pulse(Record, frozen=True, kw_only=True):
     agent: Name
     window_end_ms: EpochMs
     viewers: NonNegative
+    viewers_by_cdn: dict[Name, NonNegative] = {}
+    """Where they are; empty where beats name no CDN."""
 
 
 PULSE = TopicSpec(

@@ -15,6 +15,7 @@ from config import Settings
 from models.incidents import Incidents, Subject
 from models.leases import lapsed
 from models.policy import Decided, PolicyEngine
+from models.pulse import pulse_of
 from models.qoe import QoeJudge
 from models.steering import Steered, Steering
 from models.steering_order import share_at
@@ -36,7 +37,7 @@ from topics.verifications import Pulse, Verification
 Floats = NDArray[np.float64]
 
 NODES_PER_CDN = 10
-REPORT_S = 5
+REPORT_S = 2
 ENDING = 0.05
 """Share of the viewers whose play ends within a window, in health."""
 BACKGROUND_STALLS = 0.004
@@ -124,13 +125,7 @@ class ControlRoom:
     def _close_window(self) -> None:
         window = self._window()
         self._stalled = np.zeros_like(self._stalled)
-        end_ms = window.start_ms + window.window_ms
-        self._pulse = Pulse(
-            time_ms=end_ms,
-            agent="verify",
-            window_end_ms=end_ms,
-            viewers=float(window.sums[:, _AT["viewers"]].sum()),
-        )
+        self._pulse = pulse_of(window, "verify")
         for audience, answer in self.answers.items():
             found = self._verifier.step(self._arms.get(audience), answer, window)
             if found is not None:

@@ -137,6 +137,7 @@ class World:
         low, high = BUFFER_S
         self._stalls: Floats = np.clip((np.arange(DEPTH_S) - low) / (high - low), 0, 1)
         self._kept_off: Floats = np.zeros(shape[:2])
+        """Which share of those the order sends to a pathway keeps off it, shape (audiences, CDNs)."""
         self._target: Floats = np.zeros(shape[:2])
         self._to_poll_s: Floats = np.ones(shape[0])
         """Within how many seconds every player of an audience has asked for what it is told now."""
@@ -229,8 +230,9 @@ class World:
         leaving = 1 / self._to_poll_s
         good = np.where(paths < DEAD, 0.0, self.fleet.default_share)
         to = np.divide(good, good.sum(axis=1, keepdims=True), out=np.zeros_like(good), where=good > 0)
-        # Who has helped himself keeps off the pathway that failed him, whatever the order says.
-        kept_off = np.minimum(self._kept_off, target)
+        # Who has helped himself keeps off the pathway that failed him, whatever the order says. Who is moved
+        # is drawn without regard to that: among them are as many who had left already.
+        kept_off = self._kept_off * target
         target = target - kept_off + to * kept_off.sum(axis=1, keepdims=True)
         excess = np.maximum(on - target, 0.0)
         leaving = leaving[:, None]
@@ -241,8 +243,10 @@ class World:
         stays = share.sum(axis=1) <= 0
         flow[stays] = 0.0
         drained = drained - flow + share[:, :, None] * flow.sum(axis=1, keepdims=True)
+        on_path = drained.sum(axis=2)
         rescued = drained * ((paths < DEAD) / SELF_RESCUE_S)[:, :, None]
         rescued[to.sum(axis=1) <= 0] = 0.0
-        self._kept_off = self._kept_off * (1 - 1 / PENALTY_S) + rescued.sum(axis=2)
+        left = np.divide(rescued.sum(axis=2), on_path, out=np.zeros_like(on), where=on_path > 0)
+        self._kept_off += left * (1 - self._kept_off) - self._kept_off / PENALTY_S
         found: Floats = drained - rescued + to[:, :, None] * rescued.sum(axis=1, keepdims=True)
         return found

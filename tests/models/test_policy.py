@@ -142,7 +142,7 @@ def test_a_command_says_why_on_what_evidence_and_how_it_is_undone() -> None:
     assert command.reason == "steer isp=3 away from cdn 7: cdn=7,isp=3: 4.1 % of viewers stall"
     assert command.evidence == ["degraded: no more is known of the fault", "only there"]
     assert command.undo == "the default order is served again"
-    assert "5 at 30 % of 100 Gb/s: can take 100 % of what 7 carries" in command.alternatives
+    assert "5 at 30 % of 100 Gb/s: can take 100 % of what they ask of 7" in command.alternatives
     assert (command.incident, command.origin_ms) == ("i1", NOW_MS + 5)
     assert command.expires_ms == NOW_MS + 300_000
     assert command.generation == NOW_MS
@@ -326,6 +326,19 @@ def test_the_share_is_what_the_backup_has_room_for() -> None:
 
     moved_gbps = command.share * 90.0
     assert 0.69 * 20 + moved_gbps == pytest.approx(0.8 * 20)
+
+
+def test_an_audience_needs_room_for_its_own_viewers_only() -> None:
+    cell = {"cdn": "7", "isp": "3"}
+    cause = Cause(cell=cell, score=0.9, excess_viewers=890, explained=0.9, contrast="", of_cdn=0.1)
+    around = with_nodes(node("7", 0.8), node("5", 0.69, 20.0))
+
+    (all_of_it,) = decided(incident(), around).commands
+    (own,) = decided(incident(causes=[cause]), around).commands
+
+    assert own.demand_gbps == pytest.approx(SETTINGS.viewer_load_margin * 0.1 * 80)
+    assert own.share == pytest.approx(0.1)
+    assert all_of_it.share < own.share
 
 
 def test_a_cdn_that_others_are_steered_away_from_is_no_backup() -> None:

@@ -88,14 +88,16 @@ def learned(count: int = 5) -> QoeJudge:
 
 
 @pytest.mark.parametrize(
-    ("stall", "cell"),
+    ("stall", "cell", "of_cdn"),
     [
-        ({("b", "*"): 0.2}, {"cdn": "b"}),
-        ({("*", "y"): 0.2}, {"isp": "y"}),
-        ({("b", "y"): 0.2}, {"cdn": "b", "isp": "y"}),
+        ({("b", "*"): 0.2}, {"cdn": "b"}, 1.0),
+        ({("*", "y"): 0.2}, {"isp": "y"}, None),
+        ({("b", "y"): 0.2}, {"cdn": "b", "isp": "y"}, 1 / 3),
     ],
 )
-def test_an_episode_starts_with_the_combination_that_stalls(stall: Rates, cell: dict[str, str]) -> None:
+def test_an_episode_starts_with_the_combination_that_stalls(
+    stall: Rates, cell: dict[str, str], of_cdn: float | None
+) -> None:
     [anomaly] = said(learned(), window(5, stall))
 
     assert (anomaly.phase, anomaly.severity) == (Phase.START, Severity.CRITICAL)
@@ -105,6 +107,7 @@ def test_an_episode_starts_with_the_combination_that_stalls(stall: Rates, cell: 
     assert anomaly.baseline == pytest.approx(0.02, abs=0.005)
     assert anomaly.impact_viewers > 100
     assert "rest" in anomaly.causes[0].contrast
+    assert anomaly.causes[0].of_cdn == of_cdn
 
 
 def test_an_episode_is_told_once_while_it_lasts_and_ends_when_its_cell_is_clean() -> None:
