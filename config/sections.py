@@ -112,6 +112,7 @@ class QoeSettings(Section):
     clear_after_windows: PositiveInt
     unseen_windows: NonNegativeInt
     explain_within_windows: NonNegativeInt
+    shared_least_rise: Share
     impact_growth: Annotated[float, Field(gt=1)]
 
     @field_validator("slide_s")

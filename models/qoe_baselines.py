@@ -18,6 +18,7 @@ from models.qoe_measures import (
     LEVELS,
     PERCENTILES,
     PROPORTIONS,
+    Floats,
     Row,
     counts_in,
     counts_of,
@@ -122,12 +123,18 @@ class CohortTests:
 
     def past(self, known: Baselines, metric: str, dimensions: Sequence[str]) -> Iterator[Cells]:
         """Yield the windows learned last, as counts of one metric, but for those of other dimensions."""
+        for cells, sums in self.learned(known, dimensions):
+            bad, total = counts_of(sums, metric, self._qoe.observation_ms)
+            yield Cells.of(dimensions, cells, bad, total)
+
+    def learned(
+        self, known: Baselines, dimensions: Sequence[str]
+    ) -> Iterator[tuple[list[list[str]], Floats]]:
+        """Yield leaf cells and their sums of the windows learned last, but for those of other dimensions."""
         for past in known.history:
             size = len(past.cells) * len(COLUMNS) * np.dtype(np.float64).itemsize
             if tuple(past.dimensions) == tuple(dimensions) and len(past.sums) == size:
-                sums = np.frombuffer(past.sums).reshape(-1, len(COLUMNS))
-                bad, total = counts_of(sums, metric, self._qoe.observation_ms)
-                yield Cells.of(dimensions, past.cells, bad, total)
+                yield past.cells, np.frombuffer(past.sums).reshape(-1, len(COLUMNS))
 
     def learn(self, known: Baselines, leaves: Leaves, cohorts: Sequence[Cohort]) -> None:
         """Take a window in as usual."""

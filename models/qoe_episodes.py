@@ -42,6 +42,8 @@ class Episode(msgspec.Struct):
     paged: bool = False
     baseline: float | None = None
     """What is usual, as it is told: of a percentile that percentile, else as `expected`."""
+    cause_score: float = 0.0
+    """Of an episode that scopes share: how well its cell explains what they have, by its localisation."""
 
 
 class Teller:
