@@ -21,12 +21,13 @@ import numpy as np
 
 from config import Settings
 from models.budget.spending import PageBudget
+from models.cohort_stats import Factor
 from models.localisation import Cause as FoundCause
 from models.qoe_baselines import CohortTests, series_of
 from models.qoe_cells import CellShapes, Leaves
 from models.qoe_episodes import Episode, Teller
 from models.qoe_follow import Follower
-from models.qoe_measures import COLUMNS
+from models.qoe_measures import COLUMNS, LEVELS
 from models.qoe_pool import Pool
 from models.qoe_scopes import Scope, Seen, Verdicts
 from models.qoe_sharing import SharedExplains, Sharing
@@ -35,7 +36,7 @@ from models.qoe_told import described
 from models.window_merge import MergedWindow
 from topics.anomalies import Anomaly, Phase
 from topics.cohorts import CohortWindow
-from topics.fields import cell_key
+from topics.fields import Cell, cell_key
 
 
 class _State(msgspec.Struct, array_like=True):
@@ -76,19 +77,21 @@ class QoeJudge:
         tests = len(self._shared.episodes)
         seen: list[Seen] = []
         cohort_windows: list[CohortWindow] = []
-        for leaves in self._shapes.split(window, self._behind_ms):
+        for leaves in self._shapes.split(window, lambda name: self._behind_ms(name, window)):
             scope = self._scopes.setdefault(leaves.name, Scope())
             scope.seen_ms = window.start_ms
             cohorts = list(self._shapes.cohorts(leaves))
-            priors = self._tester.priors(scope.baselines, cohorts[0].sums)
+            factors = self._tester.factors(scope.baselines, window)
+            priors = self._tester.priors(scope.baselines, cohorts[0].sums, factors)
             cohort_windows += [described(leaves, cohort, cohorts[0], self._qoe.scope) for cohort in cohorts]
             departures = [
                 (cohort, departure)
                 for cohort in cohorts
-                for departure in self._tester.departures(scope.baselines, cohort, priors)
+                for departure in self._tester.departures(scope.baselines, cohort, priors, factors)
             ]
             tests += len(departures) + len(scope.episodes)
-            seen.append(Seen(scope, leaves, cohorts, priors, self._verdicts.worst_first(departures)))
+            findings = self._verdicts.worst_first(departures)
+            seen.append(Seen(scope, leaves, cohorts, priors, factors, findings))
         level = self._level(window, tests)
         pool = Pool(self._qoe, self._tester, self._shapes, seen, window)
         anomalies = self._follow(seen, pool, level)
@@ -127,7 +130,10 @@ class QoeJudge:
         # An episode that ended within this window began in trouble: only a window without any is learned.
         lasting = any(each.windows > self._qoe.relearn_after_windows for each in episodes)
         if lasting or not (seen.findings or episodes):
-            self._tester.learn(scope.baselines, leaves, seen.cohorts)
+            self._tester.learn(scope.baselines, leaves, seen.cohorts, seen.factors)
+            after = self._tester.factors(scope.baselines, leaves.window)
+            for each in scope.episodes:
+                each.factor *= after.share(each.metric).times / seen.factors.share(each.metric).times
 
     # -- episodes that are on -----------------------------------------------------------------------------
 
@@ -160,9 +166,9 @@ class QoeJudge:
             scope.episodes = []
         return said
 
-    def _behind_ms(self, name: str) -> float | None:
+    def _behind_ms(self, name: str, window: MergedWindow) -> float | None:
         scope = self._scopes.get(name)
-        return None if scope is None else self._tester.behind_ms(scope.baselines)
+        return None if scope is None else self._tester.behind_ms(scope.baselines, window)
 
     def _forget(self) -> None:
         """Keep the scopes seen last, so that titles that come and go do not pile up."""
@@ -187,3 +193,9 @@ class _Explains:
         """Return nothing: the causes told first are those that stand."""
         del episode
         return []
+
+    def factor(self, metric: str, cell: Cell) -> Factor:
+        """Return what the hour does to the scope."""
+        del cell
+        factors = self._seen.factors
+        return factors.level(metric) if metric in LEVELS else factors.share(metric)

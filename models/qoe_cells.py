@@ -57,7 +57,10 @@ class Leaves:
 
     def inside(self, cell: Cell) -> NDArray[np.bool_]:
         """Return which leaves are in `cell`; none where it has a dimension that they have not."""
-        return inside(self.dimensions, self.cells, cell)
+        if not set(cell) <= set(self.dimensions):
+            return np.zeros(len(self.cells), dtype=bool)
+        places = [(self.dimensions.index(name), value) for name, value in cell.items()]
+        return np.array([all(leaf[at] == value for at, value in places) for leaf in self.cells], dtype=bool)
 
     def without(self, cell: Cell, others: Sequence[Cell], least_viewers: float) -> NDArray[np.bool_]:
         """Return which leaves are in `cell` and in no other, or all of `cell` where too few are left."""
@@ -86,14 +89,6 @@ class Leaves:
     def time_ms(self) -> int:
         """When the window ended."""
         return self.window.start_ms + self.window.window_ms
-
-
-def inside(dimensions: Sequence[str], leaves: Sequence[Sequence[str]], cell: Cell) -> NDArray[np.bool_]:
-    """Return which leaves are in `cell`; none where it has a dimension that they have not."""
-    if not set(cell) <= set(dimensions):
-        return np.zeros(len(leaves), dtype=bool)
-    places = [(dimensions.index(name), value) for name, value in cell.items()]
-    return np.array([all(leaf[at] == value for at, value in places) for leaf in leaves], dtype=bool)
 
 
 def side_by_side(scopes: Sequence[Leaves], window: MergedWindow) -> Leaves:

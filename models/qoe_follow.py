@@ -9,7 +9,7 @@ from typing import Protocol
 
 from config.sections import QoeSettings
 from models.budget.spending import PageBudget
-from models.cohort_stats import Departure, Proportion
+from models.cohort_stats import Departure, Factor, Proportion
 from models.localisation import Cause as FoundCause
 from models.qoe_baselines import CohortTests, series_of
 from models.qoe_cells import CellShapes, Leaves
@@ -21,13 +21,16 @@ from topics.fields import Cell, cell_key
 
 
 class Explains(Protocol):
-    """Says what is behind an episode that goes on."""
+    """Says what is behind an episode that goes on, and what is to be expected meanwhile."""
 
     def at_last(self, episode: Episode) -> list[FoundCause]:
         """Return the causes of an episode that had none so far; none where there is nothing new."""
 
     def again(self, episode: Episode) -> list[FoundCause]:
         """Return the causes as they are now, where it pays to tell them once more."""
+
+    def factor(self, metric: str, cell: Cell) -> Factor:
+        """Return what the hour does to the baseline."""
 
 
 class Follower:
@@ -69,7 +72,9 @@ class Follower:
             episode.windows += 1
             if self._is_unseen(episode, leaves):
                 continue
-            departure = self._still(scope, episode, leaves, beside)
+            departure = self._still(
+                scope, episode, leaves, beside, explains.factor(episode.metric, episode.cell)
+            )
             if departure is None:
                 episode.clean += 1
                 if episode.clean >= self._qoe.clear_after_windows:
@@ -118,7 +123,7 @@ class Follower:
         return causes
 
     def _still(
-        self, scope: Scope, episode: Episode, leaves: Leaves, beside: Sequence[Cell]
+        self, scope: Scope, episode: Episode, leaves: Leaves, beside: Sequence[Cell], factor: Factor
     ) -> Departure | None:
         """Return the episode's departure while its cell is in trouble, held to half of what started it."""
         # Viewers of another trouble would keep this one alive.
@@ -130,8 +135,10 @@ class Follower:
             bad, total = self._tester.counts(sums, metric)
             if total <= 0:
                 return None
-            past = Proportion(bad=episode.expected * total, total=total, windows=1)
-            departure = past.departure(metric, bad, total, episode.expected)
+            expected = min(episode.expected * factor.times / episode.factor, 1.0)
+            spread = (expected * episode.unsure) ** 2
+            past = Proportion(bad=expected * total, total=total, spread=spread, windows=1)
+            departure = past.departure(metric, bad, total, expected)
             if metric in PERCENTILES:
                 value = self._shapes.percentile_in(leaves, which, metric)
                 usual = episode.baseline or 0.0
@@ -143,5 +150,5 @@ class Follower:
             level = scope.baselines.levels.get(series_of(metric, cell_key(episode.cell)))
             if value is None or level is None:
                 return None
-            departure = self._tester.of_level(level, metric, value)
+            departure = self._tester.of_level(level, metric, value, factor)
         return departure if self._verdicts.lasts(departure) else None

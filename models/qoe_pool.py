@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.sections import QoeSettings
-from models.cohort_stats import Departure, Level, Proportion
+from models.cohort_stats import Departure, Factor, Level, Proportion
 from models.qoe_baselines import EVERYONE, Baselines, CohortTests, series_of
-from models.qoe_cells import CellShapes, inside, side_by_side
+from models.qoe_cells import CellShapes, side_by_side
 from models.qoe_measures import (
     AT,
     LEVELS,
@@ -87,7 +87,8 @@ class Pool:
         if metric in LEVELS:
             value = value_of(self.leaves.sums[which].sum(axis=0), metric)
             level = self.level(metric, cell, told, weights)
-            return None if value is None else self._tester.of_level(level, metric, value)
+            factor = Factor(mean / level.mean if level.mean > 0 else 1.0)
+            return None if value is None else self._tester.of_level(level, metric, value, factor)
         bad, total = self._tester.counts(self.leaves.sums[which].sum(axis=0), metric)
         found = Proportion(bad=mean * total, total=total, windows=1).departure(metric, bad, total, mean)
         if metric not in PERCENTILES:
@@ -105,7 +106,7 @@ class Pool:
     def level(
         self, metric: str, cell: Cell, told: Mask | None = None, weights: Floats | None = None
     ) -> Level:
-        """Return what is usual of a mean; scopes are held to wander together, so spreads add up."""
+        """Return what is usual of a mean, whatever the hour; scopes wander together, so spreads add up."""
         weights = self._weights(metric, self.inside(cell)) if weights is None else weights
         usual = self._usual_of(metric, cell)
         told = self.known & np.isfinite(usual) & (weights > 0) if told is None else told
@@ -117,7 +118,7 @@ class Pool:
         ]
         spread = np.average([math.sqrt(each.variance) for each in levels], weights=weights[told])
         return Level(
-            mean=float(np.average(usual[told], weights=weights[told])),
+            mean=float(np.average([each.mean for each in levels], weights=weights[told])),
             variance=float(spread) ** 2,
             windows=min(each.windows for each in levels),
         )
@@ -132,6 +133,15 @@ class Pool:
         """Return how many viewers are in `cell`, of some scopes."""
         which = self.inside(cell) & scopes[self._scope]
         return float(self.leaves.sums[which, AT["viewers"]].sum())
+
+    def factor(self, metric: str, cell: Cell) -> float:
+        """Return what the hour does to the cell, over all scopes."""
+        usual, weights = self._usual_of(metric, cell), self._weights(metric, self.inside(cell))
+        told = self.known & np.isfinite(usual) & (weights > 0) & (usual > 0)
+        if not told.any():
+            return 1.0
+        by_hour = np.array([_factor(each, metric).times for each in self.seen])[told]
+        return float(np.sum(usual[told] * weights[told]) / np.sum(usual[told] * weights[told] / by_hour))
 
     def by_scope(self, metric: str, cell: Cell) -> Iterator[tuple[Seen, Departure]]:
         """Yield how the cell does in each scope that has enough viewers in it to tell; of percentiles, what
@@ -151,7 +161,9 @@ class Pool:
                 found = past.departure(metric, float(bad[number]), total, mean)
             else:
                 level = self._levels(number)[series_of(metric, cell_key(cell))]
-                found = self._tester.of_level(level, metric, float(bad[number]) / total)
+                found = self._tester.of_level(
+                    level, metric, float(bad[number]) / total, _factor(self.seen[number], metric)
+                )
             yield self.seen[number], found
 
     # -- what is usual ------------------------------------------------------------------------------------
@@ -168,21 +180,21 @@ class Pool:
         series = series_of(metric, cell_key(cell))
         if metric in LEVELS:
             level = known.levels.get(series)
-            return math.nan if level is None else level.mean
+            return math.nan if level is None else _factor(seen, metric).times * level.mean
         of_all = seen.priors[metric]
         watched = known.proportions.get(series)
         if watched is not None:
-            return watched.rate(of_all)
+            return min(_factor(seen, metric).times * watched.rate(of_all), 1.0)
         bad, total = self._in_history(known, seen, metric, cell)
-        return (bad + of_all) / (total + 1.0)
+        return (bad + _factor(seen, metric).times * of_all) / (total + 1.0)
 
     def _in_history(self, known: Baselines, seen: Seen, metric: str, cell: Cell) -> tuple[float, float]:
         """Return what was counted in a cell that is no cohort watched, in the windows learned last."""
         bad = total = 0.0
-        for cells, sums in self._tester.learned(known, seen.leaves.dimensions):
-            within = inside(seen.leaves.dimensions, cells, cell)
-            more = counts_of(sums[within], metric, self._qoe.observation_ms)
-            bad, total = bad + float(more[0].sum()), total + float(more[1].sum())
+        dimensions = seen.leaves.dimensions
+        for past in self._tester.past(known, metric, dimensions, seen.factors):
+            within = past.inside(cell)
+            bad, total = bad + float(past.bad[within].sum()), total + float(past.total[within].sum())
         return bad, total
 
     def _percentile_usual(self, metric: str, cell: Cell, weights: Floats) -> float:
@@ -192,7 +204,7 @@ class Pool:
             levels = self._levels(number)
             own = levels.get(series_of(metric, cell_key(cell))) or levels.get(series_of(metric, EVERYONE))
             if own is not None:
-                means.append(own.mean)
+                means.append(self.seen[number].factors.level(metric).times * own.mean)
                 of.append(float(weights[number]))
         return float(np.average(means, weights=of)) if means else 0.0
 
@@ -210,3 +222,7 @@ class Pool:
 
     def _by_scope(self, amount: Floats, which: Mask) -> Floats:
         return np.bincount(self._scope[which], amount[which], len(self.seen)).astype(np.float64)
+
+
+def _factor(seen: Seen, metric: str) -> Factor:
+    return seen.factors.level(metric) if metric in LEVELS else seen.factors.share(metric)

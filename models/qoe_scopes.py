@@ -12,6 +12,7 @@ from models.cohort_stats import Departure
 from models.qoe_baselines import Baselines
 from models.qoe_cells import Cohort, Leaves
 from models.qoe_episodes import Episode
+from models.qoe_hours import Factors
 from models.qoe_measures import Row, bounds, viewers_hurt
 from topics.anomalies import Severity
 
@@ -41,7 +42,9 @@ class Seen:
     leaves: Leaves
     cohorts: list[Cohort]
     priors: Mapping[str, float]
-    """By metric, what is expected of a cohort without a past."""
+    """By metric, the baseline of a cohort without a past."""
+    factors: Factors
+    """What the hour does to what is expected."""
     findings: list[Finding]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from config.sections import QoeSettings
 from models import words
-from models.cohort_stats import Departure
+from models.cohort_stats import Departure, Factor
 from models.localisation import Cause as FoundCause
 from models.localisation import told
 from models.qoe_episodes import Episode
@@ -203,6 +203,10 @@ class SharedExplains:
             return []
         cause = self._sharing.cause(episode.metric, episode.cell, episode.cause_score, self._pool)
         return [] if cause is None else [cause]
+
+    def factor(self, metric: str, cell: Cell) -> Factor:
+        """Return what the hour does to the cell, over all scopes."""
+        return Factor(self._pool.factor(metric, cell))
 
 
 def _cells(found: Sequence[Candidate]) -> list[Cell]:

@@ -89,7 +89,7 @@ class Starter:
         findings = self._verdicts.worst_first(
             (cohort, departure)
             for cohort in cohorts.values()
-            for departure in self._tester.departures(seen.scope.baselines, cohort, seen.priors)
+            for departure in self._tester.departures(seen.scope.baselines, cohort, seen.priors, seen.factors)
         )
         return replace(seen, leaves=leaves, findings=findings) if findings else None
 
@@ -122,8 +122,9 @@ class Starter:
         """Start an episode of one scope."""
         seen, departure = found.seen, found.departure
         cause = found.causes[0] if found.causes else None
-        usual = self._tester.usual_share(seen.scope.baselines, departure, found.cell)
+        usual = self._tester.usual_share(seen.scope.baselines, departure, found.cell, seen.factors)
         subject = subject_of(seen.leaves.name, found.cell)
+        factor = seen.factors.share(departure.metric)
         episode = Episode(
             subject=subject,
             metric=departure.metric,
@@ -135,6 +136,8 @@ class Starter:
             explained=cause is not None,
             paged=math.exp(departure.log_p) <= level,
             baseline=departure.baseline if departure.metric in PERCENTILES else None,
+            factor=factor.times,
+            unsure=factor.unsure / factor.times,
         )
         seen.scope.episodes.append(episode)
         self._budget.record(episodes=1, pages=int(episode.paged), static_pages=0)
@@ -158,6 +161,7 @@ class Starter:
         departure, cell = shared.departure, dict(shared.cell)
         metric = departure.metric
         cause = self._sharing.cause(metric, cell, shared.score, pool) if shared.score else None
+        hour = shared.lead.seen.factors.share(metric)
         first = _first_of(cell, [known, *(each.scope for each in pool.seen)])
         episode, phase = None, Phase.START
         if first is not None and first[1].metric == metric:
@@ -179,6 +183,8 @@ class Starter:
             paged=pages or (episode is not None and episode.paged),
             baseline=departure.baseline if metric in PERCENTILES else None,
             cause_score=shared.score,
+            factor=pool.factor(metric, cell),
+            unsure=hour.unsure / hour.times,
         )
         known.episodes.append(began)
         if metric in LEVELS:
@@ -213,7 +219,7 @@ class Starter:
             return []
         leaves = seen.leaves
         localiser = Localiser(self._localisation)
-        for past in self._tester.past(seen.scope.baselines, metric, leaves.dimensions):
+        for past in self._tester.past(seen.scope.baselines, metric, leaves.dimensions, seen.factors):
             localiser.learn_one(past)
         bad, total = counts_of(leaves.sums, metric, self._observation_ms)
         return localiser.explain(Cells.of(leaves.dimensions, leaves.cells, bad, total), WORDINGS[metric])
