@@ -25,6 +25,8 @@ class BudgetSettings(Section):
     shares: BudgetShares
     pace_memory_s: PositiveFloat
     pace_period_s: PositiveFloat
+    foreign_withheld: bool
+    foreign_pages_per_week: PositiveFloat
 
     @model_validator(mode="after")
     def _shares_fit(self) -> Self:

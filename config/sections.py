@@ -112,6 +112,13 @@ class QoeSettings(Section):
     clear_after_windows: PositiveInt
     unseen_windows: NonNegativeInt
     explain_within_windows: NonNegativeInt
+    shared_least_rise: Share
+    hour_least_days: PositiveFloat
+    hour_least_weeks: PositiveFloat
+    hour_prior_days: NonNegativeFloat
+    hour_prior_units: NonNegativeFloat
+    hour_memory: PositiveInt
+    hour_most: Annotated[float, Field(ge=1)]
     impact_growth: Annotated[float, Field(gt=1)]
 
     @field_validator("slide_s")

@@ -11,12 +11,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 import msgspec
 from scipy.special import stdtr
 
 LEAST_LOG_P = -690.0
 """Logarithms of smaller chances are told as this one: beyond it floating-point numbers end."""
+
+
+class Factor(NamedTuple):
+    """What the hour does to what is expected."""
+
+    times: float = 1.0
+    """So many times the baseline."""
+    unsure: float = 0.0
+    """Standard deviation of `times`."""
+
+
+AS_EVER: Final = Factor()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +60,13 @@ class Proportion(msgspec.Struct):
         """Return the expected rate; without a past it is `prior`."""
         return (self.bad + prior) / (self.total + 1.0)
 
-    def departure(self, metric: str, bad: float, total: float, prior: float) -> Departure:
+    def departure(
+        self, metric: str, bad: float, total: float, prior: float, factor: Factor = AS_EVER
+    ) -> Departure:
         """Return how far `bad` of `total` is above expectation.
+
+        Args:
+            factor: what the hour does to it.
 
         Example:
             >>> usual = Proportion(bad=200.0, total=10_000.0, windows=9)
@@ -56,9 +74,10 @@ class Proportion(msgspec.Struct):
             >>> f"{few.sigmas:.1f} {math.exp(few.log_p):.2f}, {many.sigmas:.1f} {math.exp(many.log_p):.0e}"
             '2.4 0.05, 23.3 2e-118'
         """
-        expected = min(max(self.rate(prior), 0.5 / (self.total + total + 1.0)), 1 - 1e-9)
+        expected = min(max(factor.times * self.rate(prior), 0.5 / (self.total + total + 1.0)), 1 - 1e-9)
         value = bad / total
-        unknown = 1 / (self.total + 1.0) + self.spread / (expected * (1 - expected))
+        spread = factor.times**2 * self.spread + (factor.unsure * self.rate(prior)) ** 2
+        unknown = 1 / (self.total + 1.0) + spread / (expected * (1 - expected))
         nats = _divergence(value, expected) / (1 / total + unknown)
         above = value > expected
         return Departure(
@@ -72,7 +91,13 @@ class Proportion(msgspec.Struct):
         )
 
     def learn(
-        self, bad: float, total: float, alpha: float, weight: float = 1.0, most_sigmas: float = math.inf
+        self,
+        bad: float,
+        total: float,
+        alpha: float,
+        weight: float = 1.0,
+        most_sigmas: float = math.inf,
+        factor: float = 1.0,
     ) -> None:
         """Take a window in; the newest weighs `alpha`.
 
@@ -83,9 +108,12 @@ class Proportion(msgspec.Struct):
             most_sigmas: a window that is worse than usual by more of its standard errors is learned as one
                 that is worse by so many.
             weight: how much of what it tells no other window told: windows that overlap share viewers.
+            factor: what the hour does to it, which is no part of the baseline.
         """
+        bad /= factor
         if self.windows:
-            noise = self.rate(0.0) * (1 - self.rate(0.0)) / total
+            now = min(factor * self.rate(0.0), 1.0)
+            noise = now * (1 - now) / total / factor**2
             # A rate of few is not known to one unit of them: so much is never held to be too much.
             known = math.sqrt(self.spread + noise + self.rate(0.0) / (self.total + 1.0)) + 1 / total
             worst = self.rate(0.0) + most_sigmas * known
@@ -96,6 +124,11 @@ class Proportion(msgspec.Struct):
         self.total = (1 - alpha) * self.total + weight * total
         self.windows += 1
 
+    def scale(self, by: float) -> None:
+        """Hold `by` times as many for bad in health."""
+        self.bad = min(self.bad * by, self.total)
+        self.spread *= by * by
+
 
 class Level(msgspec.Struct):
     """Baseline of a level such as a mean startup time: exponentially weighted mean and variance."""
@@ -105,7 +138,14 @@ class Level(msgspec.Struct):
     windows: int = 0
 
     def departure(
-        self, metric: str, value: float, *, up_is_bad: bool, least_spread_share: float, alpha: float
+        self,
+        metric: str,
+        value: float,
+        *,
+        up_is_bad: bool,
+        least_spread_share: float,
+        alpha: float,
+        factor: Factor = AS_EVER,
     ) -> Departure:
         """Return how far `value` is from the mean.
 
@@ -113,15 +153,18 @@ class Level(msgspec.Struct):
             least_spread_share: the level is never held to be steadier than this share of itself: a baseline
                 of few windows looks too still.
             alpha: what the newest window weighs in `learn`; it says how many windows are remembered.
+            factor: what the hour does to it.
         """
-        off = value - self.mean if up_is_bad else self.mean - value
+        found = value / factor.times
+        off = found - self.mean if up_is_bad else self.mean - found
         floor = (least_spread_share * self.mean) ** 2
-        sigmas = off / math.sqrt(max(self.variance, floor, 1e-12))
+        unsure = (factor.unsure / factor.times * self.mean) ** 2
+        sigmas = off / math.sqrt(max(self.variance, floor, 1e-12) + unsure)
         rise = off / self.mean if self.mean > 0 else math.inf if off > 0 else 0.0
         degrees = max(min(self.windows, 2 / alpha - 1) - 1, 1.0)
         tail = float(stdtr(degrees, -sigmas))
         log_p = max(math.log(tail), LEAST_LOG_P) if tail > 0 else LEAST_LOG_P
-        return Departure(metric, value, self.mean, sigmas, log_p, rise, 0.0)
+        return Departure(metric, value, factor.times * self.mean, sigmas, log_p, rise, 0.0)
 
     def learn(self, value: float, alpha: float) -> None:
         """Take a window in; the newest weighs `alpha`, the first counts in full."""
@@ -130,6 +173,11 @@ class Level(msgspec.Struct):
         off = value - self.mean
         self.mean += weight * off
         self.variance = (1 - weight) * (self.variance + weight * off * off)
+
+    def scale(self, by: float) -> None:
+        """Hold `by` times as much for usual."""
+        self.mean *= by
+        self.variance *= by * by
 
 
 def _divergence(value: float, expected: float) -> float:

@@ -7,7 +7,7 @@ Arrays are shaped [window, cell]; the last window is the one to explain, those b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations, permutations
@@ -55,6 +55,16 @@ class Cells:
             raise ValueError(f"{len(self.vocabulary)} vocabularies for {len(self.dimensions)} dimensions")
         if not (np.isfinite(self.total).all() and (self.bad >= 0).all() and (self.bad <= self.total).all()):
             raise ValueError("counts must be finite, with 0 <= bad <= total")
+
+    def inside(self, cell: Mapping[str, str]) -> NDArray[np.bool_]:
+        """Which leaf cells lie in `cell`; none where it has a dimension that they have not."""
+        which = np.full(len(self.total), set(cell) <= set(self.dimensions))
+        for axis, dimension in enumerate(self.dimensions):
+            if dimension in cell:
+                known = self.vocabulary[axis]
+                at = known.index(cell[dimension]) if cell[dimension] in known else -1
+                which &= self.codes[:, axis] == at
+        return which
 
     @classmethod
     def of(

@@ -36,6 +36,8 @@ def anomaly_of(
     started_ms: int,
     ended_ms: int | None,
     dimensions: tuple[str, ...],
+    *,
+    pages: bool = True,
 ) -> Anomaly:
     """Return an alert as a step of an episode.
 
@@ -49,8 +51,9 @@ def anomaly_of(
         started_ms: since when it fires; told again with the same time it is the same.
         ended_ms: when it ended; None while it fires.
         dimensions: labels that are dimensions of playback.
+        pages: whether it may wake someone; else it is recorded.
     """
-    name = labels.get(ALERT_NAME, DETECTOR)
+    name = rule_of(labels)
     cell: Cell = {each: labels[each] for each in dimensions if labels.get(each)}
     subject = cell_key(cell) if cell else next((labels[each] for each in SUBJECTS if labels.get(each)), name)
     over = ended_ms is not None
@@ -69,4 +72,10 @@ def anomaly_of(
         detector=DETECTOR,
         cell=cell,
         detail=words.sentence(said or f"{name} fires"),
+        pages=pages,
     )
+
+
+def rule_of(labels: Mapping[str, str]) -> str:
+    """Return the rule that raised an alert."""
+    return labels.get(ALERT_NAME) or DETECTOR

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from config.localisation import LocalisationFigures
+from models import words
 from models.contrast import Suspect, suspects
 from models.cuboids import Cells, Cuboid, Panel, align
 
-__all__ = ["STALLS", "Cause", "Cells", "LocalisationFigures", "Localiser", "Wording", "localise"]
+__all__ = ["STALLS", "Cause", "Cells", "LocalisationFigures", "Localiser", "Wording", "localise", "told"]
 
 _Mask = NDArray[np.bool_]
 
@@ -187,12 +188,9 @@ def _causes(finding: _Finding, all_excess: float, wording: Wording, *, acts: boo
     panel, suspect = finding.panel, finding.suspect
     cuboid = suspect.cuboid
     rest_rate = _rate(panel, ~finding.leaves)
-    rest = [] if rest_rate is None else [f"the rest is at {_percent(rest_rate)}"]
     for cell, cell_name in zip(suspect.cells, finding.cells(), strict=True):
         rate = float(cuboid.bad[-1, cell] / cuboid.total[-1, cell])
         expected, excess = float(cuboid.expected[cell]), float(cuboid.excess[cell])
-        who = wording.counted + (f" on {_named(cell_name)}" if cell_name else "")
-        told = f"{_percent(rate)} of {who} {wording.suffer}, expected {_percent(expected)}"
         yield Cause(
             cell=cell_name,
             score=finding.score,
@@ -201,12 +199,33 @@ def _causes(finding: _Finding, all_excess: float, wording: Wording, *, acts: boo
             rate=rate,
             expected_rate=expected,
             rest_rate=rest_rate,
-            contrast="; ".join([told, *rest, *_neighbours(panel, cuboid, cell)]),
+            contrast=told(cell_name, wording, rate, expected, rest_rate, _neighbours(panel, cuboid, cell)),
             acts=acts,
         )
 
 
-def _neighbours(panel: Panel, cuboid: Cuboid, cell: int) -> Iterator[str]:
+def told(
+    cell: Mapping[str, str],
+    wording: Wording,
+    rate: float,
+    expected: float,
+    rest_rate: float | None,
+    neighbours: Iterable[tuple[Mapping[str, str], float]],
+) -> str:
+    """The contrast in words.
+
+    Args:
+        neighbours: cells that the cell is part of, and the rate of those in them who are not in the cell.
+    """
+    who = wording.counted + (f" on {_named(cell)}" if cell else "")
+    said = [f"{words.percent(rate)} of {who} {wording.suffer}, expected {words.percent(expected)}"]
+    if rest_rate is not None:
+        said.append(f"the rest is at {words.percent(rest_rate)}")
+    said += (f"{_named(wider)} otherwise at {words.percent(other)}" for wider, other in neighbours)
+    return "; ".join(said)
+
+
+def _neighbours(panel: Panel, cuboid: Cuboid, cell: int) -> Iterator[tuple[dict[str, str], float]]:
     """How those do who differ from the cell in one of its dimensions."""
     if len(cuboid.axes) < 2:
         return
@@ -216,7 +235,7 @@ def _neighbours(panel: Panel, cuboid: Cuboid, cell: int) -> Iterator[str]:
         alike = (panel.codes[:, shared] == panel.codes[leaf, shared]).all(axis=1)
         rate = _rate(panel, alike & (cuboid.cell_of != cell))
         if rate is not None:
-            yield f"{_named(panel.name(leaf, shared))} otherwise at {_percent(rate)}"
+            yield panel.name(leaf, shared), rate
 
 
 def _rate(panel: Panel, leaves: _Mask) -> float | None:
@@ -225,9 +244,5 @@ def _rate(panel: Panel, leaves: _Mask) -> float | None:
     return float(panel.bad[-1, leaves].sum()) / total if total else None
 
 
-def _named(values: dict[str, str]) -> str:
+def _named(values: Mapping[str, str]) -> str:
     return ", ".join(f"{dimension}={value}" for dimension, value in values.items())
-
-
-def _percent(rate: float) -> str:
-    return f"{100 * rate:.3g} %"

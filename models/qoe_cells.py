@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -73,10 +73,45 @@ class Leaves:
         total: Floats = self.sums[self.inside(cell)].sum(axis=0)
         return total
 
+    def only(self, which: NDArray[np.bool_]) -> Leaves:
+        """Return some of the leaves."""
+        rows = np.flatnonzero(which)
+        place = np.cumsum(which) - 1
+        sketches = {}
+        for name, sketch in self.sketches.items():
+            kept = which[sketch.cell]
+            sketches[name] = BucketCounts(place[sketch.cell[kept]], sketch.bucket[kept], sketch.count[kept])
+        return replace(
+            self, cells=[self.cells[row] for row in rows.tolist()], sums=self.sums[rows], sketches=sketches
+        )
+
     @property
     def time_ms(self) -> int:
         """When the window ended."""
         return self.window.start_ms + self.window.window_ms
+
+
+def side_by_side(scopes: Sequence[Leaves], window: MergedWindow) -> Leaves:
+    """Return the leaves of all scopes as those of one population; a combination is there once for each."""
+    if not scopes:
+        return Leaves("", (), [], np.zeros((0, len(COLUMNS))), {}, window)
+    starts = np.cumsum([0, *(len(each.cells) for each in scopes)])
+    sketches = {}
+    for name in DURATIONS:
+        parts = [each.sketches.get(name, _EMPTY) for each in scopes]
+        sketches[name] = BucketCounts(
+            np.concatenate([part.cell + start for part, start in zip(parts, starts, strict=False)]),
+            np.concatenate([part.bucket for part in parts]),
+            np.concatenate([part.count for part in parts]),
+        )
+    return Leaves(
+        name="",
+        dimensions=scopes[0].dimensions,
+        cells=[cell for each in scopes for cell in each.cells],
+        sums=np.concatenate([each.sums for each in scopes]),
+        sketches=sketches,
+        window=window,
+    )
 
 
 class CellShapes:

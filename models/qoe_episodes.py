@@ -43,6 +43,12 @@ class Episode(msgspec.Struct):
     paged: bool = False
     baseline: float | None = None
     """What is usual, as it is told: of a percentile that percentile, else as `expected`."""
+    factor: float = 1.0
+    """What the hour did to it when it started: `expected` has that in it ..."""
+    unsure: float = 0.0
+    """... and is off by so much of itself, as far as the hour was not known better."""
+    cause_score: float = 0.0
+    """Of an episode that scopes share: how well its cell explains what they have, by its localisation."""
 
 
 class Teller:

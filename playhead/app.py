@@ -20,6 +20,7 @@ from mode import CrashingSupervisor, Service
 from agents import (
     cohorts,
     experiments,
+    foreign,
     incidents,
     learned,
     metrics,
@@ -60,6 +61,8 @@ AGENTS: dict[str, Attach] = {
     "cohorts": cohorts.attach,
     # ingest.segments ─▶ anomalies
     "segments": segments.attach,
+    # alerts of other tools among the anomalies ─▶ spending
+    "foreign": foreign.attach,
     # anomalies ─▶ incidents ─▶ people's tools, commands
     "incidents": incidents.attach,
     "notify": notifier.attach,

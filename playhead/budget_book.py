@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from config.budget import BudgetSettings
+from models.budget.foreign import account_of
 from models.budget.spending import WEEK_MS
 from topics.spending import Spending
 
@@ -80,7 +81,7 @@ def book_of(ledgers: Iterable[Spending], settings: BudgetSettings) -> Book:
         >>> account.weeks, round(account.tests_per_week), account.left, account.ahead
         (0.5, 80000, 0.25, False)
     """
-    ledgers = sorted(ledgers, key=_place)
+    ledgers = sorted(_merged(ledgers), key=_place)
     accounts = [_account(ledger) for ledger in ledgers]
     whole = settings.false_pages_per_week
     return Book(
@@ -97,6 +98,27 @@ def book_of(ledgers: Iterable[Spending], settings: BudgetSettings) -> Book:
         outdated=[each.detector for each in ledgers if each.false_pages_per_week != whole],
         accounts=accounts,
     )
+
+
+def _merged(ledgers: Iterable[Spending]) -> list[Spending]:
+    """Return the ledgers with those of one foreign rule put together: its alerts come by many partitions."""
+    merged: dict[str, Spending] = {}
+    for ledger in ledgers:
+        name = account_of(ledger.detector)
+        known = merged.get(name)
+        if known is None:
+            merged[name] = msgspec.structs.replace(ledger, detector=name)
+            continue
+        merged[name] = msgspec.structs.replace(
+            known,
+            time_ms=max(known.time_ms, ledger.time_ms),
+            since_ms=min(known.since_ms, ledger.since_ms),
+            **{
+                each: getattr(known, each) + getattr(ledger, each)
+                for each in ("tests", "spent", "episodes", "pages", "static_pages")
+            },
+        )
+    return list(merged.values())
 
 
 def _account(ledger: Spending) -> Account:

@@ -126,5 +126,5 @@ ANOMALIES = TopicSpec(
     key_of=lambda anomaly: anomaly.subject,
     describes="Episodes of anomaly: score, kind, severity, confidence, baseline, value, deviation, causes.",
     producers=("telemetry", "cohorts", "segments", "gateway"),
-    consumers=("incidents", "console"),
+    consumers=("incidents", "foreign", "console"),
 )

@@ -14,7 +14,8 @@ class Spending(Record, frozen=True, kw_only=True):
     """The ledger of one detector, since it started to count."""
 
     detector: Name
-    """Who spends: an agent, with its partition where each has a share of its own, such as `telemetry/3`."""
+    """Who spends: an agent, with its partition where each has a share of its own, such as `telemetry/3`;
+    or a rule of another tool, such as `foreign/HighErrors/3`."""
     since_ms: EpochMs
     share: Ratio
     """Of the budget that all detectors have together."""
@@ -25,7 +26,8 @@ class Spending(Record, frozen=True, kw_only=True):
     tests: Count
     """Samples judged."""
     spent: NonNegative
-    """False pages that so many tests at their levels make at most, in expectation."""
+    """False pages that so many tests at their levels make at most, in expectation. All pages of another
+    tool's rule, which states no level."""
     episodes: Count
     """Episodes recorded, paging or not."""
     pages: Count
@@ -41,6 +43,6 @@ SPENDING = TopicSpec(
     key_of=lambda spending: spending.detector,
     cleanup=Cleanup.COMPACT,
     describes="What each detector has spent of its share of the budget of false pages: tests, alpha, pages.",
-    producers=("telemetry", "cohorts"),
-    consumers=("console",),
+    producers=("telemetry", "cohorts", "learned", "foreign"),
+    consumers=("console", "gateway", "playhead budget"),
 )

@@ -108,6 +108,8 @@ class Incidents:
         told = subject.incident or _opened(anomaly)
         explained = subject.explained
         causes = explained.causes if explained is not None else []
+        # An episode may begin among some and become everybody's.
+        scope = explained.scope if explained is not None else lead.scope
         cause = causes[0] if causes else None
         worsens = anomaly.phase is not Phase.END
         time_ms = max(told.time_ms, anomaly.time_ms)
@@ -119,9 +121,10 @@ class Incidents:
             time_ms=time_ms,
             kind=lead.kind,
             severity=max(told.severity, lead.severity),
-            summary=summary(anomaly.subject, told.scope, lead, cause, subject.impact_viewers),
+            summary=summary(anomaly.subject, scope, lead, cause, subject.impact_viewers),
             cause=cause.cell if cause is not None else {},
             causes=causes,
+            scope=scope,
             contrast=cause.contrast if cause is not None else "",
             standby=explained.standby if explained is not None else "",
             from_sequence=explained.from_sequence if explained is not None else None,
@@ -159,7 +162,6 @@ def _opened(anomaly: Anomaly) -> Incident:
         kind=anomaly.kind,
         severity=anomaly.severity,
         summary="",
-        scope=anomaly.scope,
         opened_ms=anomaly.time_ms,
         origin_ms=anomaly.origin_ms,
     )

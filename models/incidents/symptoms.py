@@ -28,6 +28,8 @@ class Series(msgspec.Struct, frozen=True):
     standby: str = ""
     from_sequence: int | None = None
     metric: str = ""
+    scope: Cell = {}
+    """Whom the newest record of trouble looked at."""
 
     def has_seen(self, anomaly: Anomaly) -> bool:
         """Whether `anomaly` was taken already or is older than what is known."""
@@ -47,6 +49,7 @@ class Lead(msgspec.Struct, frozen=True):
     baseline: float | None
     cell: Cell
     detail: str
+    scope: Cell = {}
 
     @property
     def rank(self) -> tuple[Severity, float, float, str]:
@@ -129,9 +132,9 @@ def _has_room(series: dict[str, Series], name: str, most: int) -> bool:
 def _register(known: Series | None, anomaly: Anomaly, causes: int) -> Series:
     same_time = known is not None and known.time_ms == anomaly.time_ms
     ids = [*known.ids, anomaly.id] if known is not None and same_time else [anomaly.id]
-    now = Series(
-        anomaly.time_ms, ids[-IDS_AT_ONE_TIME:], anomaly.phase is not Phase.END, metric=anomaly.metric
-    )
+    firing = anomaly.phase is not Phase.END
+    scope = anomaly.scope if firing or known is None else known.scope
+    now = Series(anomaly.time_ms, ids[-IDS_AT_ONE_TIME:], firing, metric=anomaly.metric, scope=scope)
     if anomaly.causes:
         return msgspec.structs.replace(
             now,
@@ -143,7 +146,7 @@ def _register(known: Series | None, anomaly: Anomaly, causes: int) -> Series:
     if known is None:
         return now
     return msgspec.structs.replace(
-        known, time_ms=now.time_ms, ids=now.ids, firing=now.firing, metric=now.metric
+        known, time_ms=now.time_ms, ids=now.ids, firing=now.firing, metric=now.metric, scope=scope
     )
 
 
@@ -159,4 +162,5 @@ def _lead(anomaly: Anomaly) -> Lead:
         baseline=anomaly.baseline,
         cell=anomaly.cell,
         detail=anomaly.detail,
+        scope=anomaly.scope,
     )

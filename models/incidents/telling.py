@@ -74,6 +74,9 @@ def _symptoms(told: Incident, now: Incident, impact_growth: float) -> list[str]:
     if now.cause != told.cause:
         was = cell_key(told.cause) if told.cause else "unknown"
         said.append(f"cause refined: {cell_key(now.cause)}, before {was}")
+    if now.scope != told.scope:
+        wider = "wider" if now.scope.items() < told.scope.items() else "elsewhere"
+        said.append(f"{wider}: among {cell_key(now.scope)}, before {cell_key(told.scope)}")
     if now.standby not in {"", told.standby}:
         said.append(f"{now.standby} can take over")
     new = sorted(set(now.firing) - set(told.firing))

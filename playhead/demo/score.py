@@ -136,7 +136,7 @@ def score(
     """Return what the run has shown."""
     loops = story.loops()
     found, elsewhere = _series_found(story, series, span)
-    verdicts = [judge(label, [loop for loop in loops if loop.title == label.title]) for label in labels]
+    verdicts = [judge(label, _about(label.title, loops)) for label in labels]
     wanted = {label.title: label.minute_ms for label in labels}
     return Result(
         counts=dict(counts),
@@ -155,6 +155,12 @@ def score(
         experiment=list(story.results.values()),
         steps=steps(story, counts),
     )
+
+
+def _about(title: str, loops: Sequence[Loop]) -> list[Loop]:
+    """Return the incidents of a channel; where it has none those that channels share."""
+    own = [loop for loop in loops if loop.title == title]
+    return own or [loop for loop in loops if loop.of_viewers and not loop.title]
 
 
 def judge(label: Label, loops: Sequence[Loop]) -> Verdict:
@@ -192,7 +198,7 @@ def steps(story: Story, counts: Mapping[str, Count]) -> list[Step]:
 
     The first five are those of the incident that got furthest.
     """
-    loops = [loop for loop in story.loops() if loop.title]
+    loops = [loop for loop in story.loops() if loop.of_viewers]
     furthest = max(loops, key=_progress, default=None)
     if furthest is None:
         names = ("incident with a named cause", "command", "steering changed", "recovery", "undo")

@@ -71,8 +71,13 @@ class Loop:
 
     @property
     def title(self) -> str:
-        """The channel it is of; empty where it is not a channel's."""
+        """The channel it is of; empty where it is not one channel's."""
         return self.newest.scope.get("title", "")
+
+    @property
+    def of_viewers(self) -> bool:
+        """Whether it is about the viewers of a channel, or of several that share a cause."""
+        return bool(self.title or self.moves)
 
     @property
     def recovered(self) -> bool:

@@ -15,12 +15,15 @@ import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from models.foreign_alerts import anomaly_of
+from models.budget.foreign import may_page
+from models.foreign_alerts import anomaly_of, rule_of
+from playhead.engine.view import TopicView
 from playhead.gateway.bearer import needs_key
+from playhead.gateway.following import Following
 from playhead.gateway.parts import Surroundings
 from playhead.notify.alertmanager import OURS
 from playhead.publisher import Publisher, UndeliveredError
-from topics import ANOMALIES
+from topics import ANOMALIES, SPENDING
 from topics.emission import Emission
 from topics.fields import MAX_TIME_MS
 
@@ -58,6 +61,11 @@ class Alerts:
         self._settings = around.settings
         self._client = around.client
         self._publisher: Publisher | None = None
+        self._spending = TopicView(SPENDING, around.client, around.settings.prefix)
+        # Where all alerts page it is of no account what they have spent.
+        withheld = around.settings.budget.foreign_withheld
+        views: dict[str, TopicView[Any]] = {"spending": self._spending} if withheld else {}
+        self._following = Following(views, around.settings.steering.heard_within_s)
         self._decoder = msgspec.json.Decoder(Webhook)
         self.router = APIRouter(tags=["alerts"])
         self.router.add_api_route(
@@ -70,15 +78,17 @@ class Alerts:
 
     @property
     def problem(self) -> str:
-        """Nothing: each request waits for the broker, and says so where it does not answer."""
-        return ""
+        """Whether it is not known what alerts have spent; else each request says what ails the broker."""
+        return self._following.problem
 
     async def start(self) -> None:
         """Open the way out."""
         self._publisher = Publisher(self._client, self._settings.prefix)
+        await self._following.start()
 
     async def stop(self) -> None:
         """Close it, with all sent."""
+        await self._following.stop()
         if self._publisher is not None:
             await asyncio.to_thread(self._publisher.close)
 
@@ -116,8 +126,15 @@ class Alerts:
         if alert.status == RESOLVED:
             ended_ms = started_ms + 1 if alert.ends_at is None else _ms(alert.ends_at, f"{at}.endsAt")
         said = next((alert.annotations[name] for name in SAYS if alert.annotations.get(name)), "")
+        budget = self._settings.budget
         return anomaly_of(
-            alert.labels, said, alert.fingerprint, started_ms, ended_ms, self._settings.qoe.dimensions
+            alert.labels,
+            said,
+            alert.fingerprint,
+            started_ms,
+            ended_ms,
+            self._settings.qoe.dimensions,
+            pages=may_page(rule_of(alert.labels), self._spending.values(), budget, started_ms),
         )
 
 
