@@ -103,12 +103,18 @@ class Starter:
         return replace(cohort, sums=leaves.sums[inside].sum(axis=0).tolist(), percentiles=percentiles)
 
     def _candidates(self, seen: Seen) -> list[Candidate]:
-        """Return each cause that acts, or the worst cohort where none is found."""
+        """Return each cause that acts, or the worst cohort where none is found.
+
+        What explains an excess may be hardly worse than usual itself, where the excess is spread thin: nobody
+        is to be moved for that, and an episode of it would be over in its first window.
+        """
         worst = seen.findings[0]
         causes = self.causes(seen, worst.departure.metric)
         found = []
         for cause in [cause for cause in causes if cause.acts]:
             departure = self._in(seen.leaves, cause, worst.departure)
+            if not self._verdicts.lasts(departure):
+                continue
             impact = self._verdicts.hurt(seen.leaves.matching(cause.cell), departure)
             named = [cause, *(each for each in causes if each is not cause)]
             found.append(Candidate(seen, worst, cause.cell, named, departure, impact))

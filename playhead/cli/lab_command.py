@@ -104,6 +104,11 @@ def fleets(
                 f"{mark}  {each.name}: {each.found} [dim](demanded: {each.demanded}; "
                 f"seed {each.worst_seed})[/]"
             )
+        if judgement.without_room:
+            people.print(
+                f"[dim]{judgement.without_room:,} of {judgement.fleets:,} fleets had no room elsewhere for"
+                " all whom the fault reached: of these only capacity, turns and the way back are demanded[/]"
+            )
     if not judgement.holds:
         raise typer.Exit(Exit.FAILED)
 

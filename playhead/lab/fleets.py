@@ -7,6 +7,7 @@ Measured for each fleet, all of it in simulation:
 - failover success: share of those the fault reached who play on, 45 s after harm has begun;
 - recovery: from there until no more than 2 % of those are on a path that fails, or stalled;
 - overload: seconds in which a CDN that took viewers from us was asked for more than it can carry;
+- room: whether the other CDNs could take all whom the fault reaches, within the bound of the policy;
 - turns: how often an audience that had been brought back was moved again.
 """
 
@@ -44,6 +45,8 @@ class FleetResult(msgspec.Struct, frozen=True):
     story: FaultStory
     viewers: float
     affected: float
+    room: float
+    """What the other CDNs could take within the policy's bound, over what the fault left without a path."""
     availability: float
     failover_success: float
     recovery_s: float | None
@@ -91,6 +94,7 @@ def run_fleet(seed: int, *, steered: bool = True, keep: bool = False) -> FleetRe
     world = World(fleet, rng)
     room = ControlRoom(figures, allowed() if steered else [], world, rng)
     viewers = float(fleet.viewers.sum())
+    room_for_all = world.room(figures.policy.target_max_load)
     affected = float(world.normal[world.hit(), fleet.cdn].sum())
     stalled_s = 0.0
     overload_s = 0
@@ -120,6 +124,7 @@ def run_fleet(seed: int, *, steered: bool = True, keep: bool = False) -> FleetRe
         story=fleet.story,
         viewers=viewers,
         affected=affected,
+        room=room_for_all,
         availability=1 - stalled_s / (viewers * fleet.lasts_s),
         failover_success=1 - min(since_harm[: FAILED_OVER_BY_S + 1][-1], 1.0),
         recovery_s=_recovery_s(since_harm),

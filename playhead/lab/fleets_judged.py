@@ -40,6 +40,8 @@ class Judgement(msgspec.Struct, frozen=True):
     """All fleets of one run."""
 
     fleets: int
+    without_room: int
+    """... of them with a fault that the other CDNs have no room for."""
     first_seed: int
     properties: list[Property]
     stories: list[StoryFigures]
@@ -54,9 +56,12 @@ def judge(results: Sequence[FleetResult], settings: FleetSettings) -> Judgement:
     """Return which demands the fleets meet.
 
     Failover and recovery count every fleet whose viewers were harmed, whatever the fault; availability those
-    with an outage of a provider, each of them by itself: the worst one must be within the bound.
+    with an outage of a provider, each of them by itself: the worst one must be within the bound. Where the
+    other CDNs have no room for all whom a fault reaches, nobody could move them all: these fleets must not be
+    overloaded either, and come back, and are counted.
     """
-    outages = [each for each in results if each.story is FaultStory.ISP_OUTAGE]
+    roomy = [each for each in results if each.room >= 1]
+    outages = [each for each in roomy if each.story is FaultStory.ISP_OUTAGE]
     found = [
         _worst(
             "no oscillation",
@@ -92,13 +97,13 @@ def judge(results: Sequence[FleetResult], settings: FleetSettings) -> Judgement:
         ),
         _worst(
             "failover success",
-            f"at least {settings.failover_success:.0%} of those reached, in each fleet",
-            results,
+            f"at least {settings.failover_success:.0%} of those reached, in each fleet with room for them",
+            roomy,
             lambda each: -each.failover_success,
             lambda worst: -worst >= settings.failover_success,
             lambda worst: f"{-worst:.2%} at least",
         ),
-        _recovery(results, settings),
+        _recovery(roomy, settings),
         _worst(
             "everybody is back at the end",
             "in each fleet",
@@ -110,6 +115,7 @@ def judge(results: Sequence[FleetResult], settings: FleetSettings) -> Judgement:
     ]
     return Judgement(
         fleets=len(results),
+        without_room=len(results) - len(roomy),
         first_seed=min((each.seed for each in results), default=0),
         properties=[each for each in found if each is not None],
         stories=[_figures(story, results) for story in FaultStory if any(r.story is story for r in results)],

@@ -31,6 +31,10 @@ DEAD = 0.5
 """Players leave a path that delivers less; on a slow one they lower the bitrate, which is not modelled."""
 PENALTY_S = 300.0
 """How long such a player keeps off the pathway that failed him (hls.js)."""
+LASTS_S = 300
+"""How long a fault stays, as in experiments with real ones."""
+FLAPPING_S = 160
+"""... and one that comes and goes: it has come back once by then."""
 SESSION_S = 1_800.0
 """How long people watch: so many of them come and go a second."""
 
@@ -114,7 +118,7 @@ def draw(seed: int) -> Fleet:
         isp=int(rng.integers(isps)),
         depth=float(depth),
         begins_s=20,
-        lasts_s=160,
+        lasts_s=FLAPPING_S if story is FaultStory.FLAPPING else LASTS_S,
         period_s=120,
     )
 
@@ -155,6 +159,19 @@ class World:
         """What is asked of each CDN."""
         total: Floats = self.on.sum(axis=0) * RATE_GBPS
         return total
+
+    def room(self, max_load: float) -> float:
+        """Return what the other CDNs can take up to `max_load`, over what the fault leaves without a path.
+
+        At 1 and above there is room for everybody it reaches; below it nobody could serve them all.
+        """
+        fleet = self.fleet
+        reached_gbps = float(self.normal[self.hit(), fleet.cdn].sum()) * RATE_GBPS
+        if fleet.story in {FaultStory.HARDWARE, FaultStory.CONGESTION}:
+            reached_gbps -= float(fleet.capacity_gbps[fleet.cdn]) * (1 - fleet.depth)
+        room = np.maximum(max_load * fleet.capacity_gbps - self.normal.sum(axis=0) * RATE_GBPS, 0.0)
+        room_gbps = float(np.delete(room, fleet.cdn).sum())
+        return room_gbps / reached_gbps if reached_gbps > 0 else np.inf
 
     @property
     def broken(self) -> bool:
@@ -232,8 +249,10 @@ class World:
         to = np.divide(good, good.sum(axis=1, keepdims=True), out=np.zeros_like(good), where=good > 0)
         # Who has helped himself keeps off the pathway that failed him, whatever the order says. Who is moved
         # is drawn without regard to that: among them are as many who had left already.
-        kept_off = self._kept_off * target
-        target = target - kept_off + to * kept_off.sum(axis=1, keepdims=True)
+        elsewhere = good.sum(axis=1, keepdims=True) - good
+        kept_off = np.where(elsewhere > 0, self._kept_off * target, 0.0)
+        spread = np.divide(kept_off, elsewhere, out=np.zeros_like(good), where=elsewhere > 0)
+        target = target - kept_off + good * (spread.sum(axis=1, keepdims=True) - spread)
         excess = np.maximum(on - target, 0.0)
         leaving = leaving[:, None]
         room = np.maximum(target - on, 0.0)

@@ -14,6 +14,8 @@ from steady import steady as steady_examples
 import config
 from models.cohort_stats import Proportion
 from models.cohort_windows import BucketCounts
+from models.localisation import Cause as FoundCause
+from models.localisation import Localiser
 from models.log_buckets import duration_buckets
 from models.qoe import QoeJudge
 from models.window_merge import MergedWindow
@@ -304,6 +306,27 @@ def test_what_no_dimension_explains_says_so() -> None:
 
     assert anomaly.causes == []
     assert anomaly.detail.endswith("unknown or external")
+
+
+def test_what_is_hardly_worse_than_usual_is_nobodys_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    thin = FoundCause(
+        cell={"cdn": "c"},
+        score=0.9,
+        excess_viewers=2.0,
+        explained=0.9,
+        rate=0.0205,
+        expected_rate=0.02,
+        rest_rate=0.02,
+        contrast="2.05 % of viewers on cdn=c stall, expected 2 %",
+        acts=True,
+    )
+    model = learned()
+    monkeypatch.setattr(Localiser, "explain", lambda *_: [thin])
+
+    [anomaly] = said(model, window(5, {("b", "y"): 0.2}))
+
+    assert anomaly.causes == []
+    assert anomaly.cell == {"cdn": "b", "isp": "y"}
 
 
 def test_what_hurts_next_to_nobody_is_no_trouble() -> None:

@@ -6,6 +6,7 @@ import os
 from collections import defaultdict
 
 import msgspec
+import numpy as np
 import pytest
 from command_line import CommandLine
 
@@ -13,7 +14,7 @@ from config import load
 from playhead.lab.fleets import FleetResult, run_fleet, run_fleets
 from playhead.lab.fleets_judged import judge
 from playhead.lab.fleets_picture import draw as draw_picture
-from playhead.lab.world import FaultStory, draw
+from playhead.lab.world import FaultStory, World, draw
 
 SETTINGS = load({}).settings.fleets
 OF_EACH = 3
@@ -73,6 +74,7 @@ def test_one_bad_fleet_is_found_and_named(given: dict[str, object], name: str) -
         story=FaultStory.ISP_OUTAGE,
         viewers=1_000.0,
         affected=100.0,
+        room=2.0,
         availability=0.9999,
         failover_success=1.0,
         recovery_s=10.0,
@@ -86,6 +88,44 @@ def test_one_bad_fleet_is_found_and_named(given: dict[str, object], name: str) -
     assert judge([good], SETTINGS).holds
     failed = [each for each in judge([good, bad], SETTINGS).properties if not each.holds]
     assert [(each.name, each.worst_seed) for each in failed] == [(name, 2)]
+
+
+def test_where_there_is_no_room_for_all_nobody_is_asked_to_hold_them_but_no_cdn_may_be_overloaded() -> None:
+    full = FleetResult(
+        seed=3,
+        story=FaultStory.HARDWARE,
+        viewers=1_000.0,
+        affected=500.0,
+        room=0.9,
+        availability=0.9,
+        failover_success=0.85,
+        recovery_s=None,
+        overload_s=0,
+        turns=0,
+        commands=3,
+        returned=True,
+    )
+
+    judgement = judge([full], SETTINGS)
+    overloaded = judge([msgspec.structs.replace(full, overload_s=1)], SETTINGS)
+
+    assert (judgement.holds, judgement.without_room) == (True, 1)
+    assert not overloaded.holds
+
+
+def test_room_is_what_the_others_can_take_over_what_the_fault_displaces() -> None:
+    seed = next(seed for seed in range(1, 200) if draw(seed).story is FaultStory.HARDWARE)
+    world = World(draw(seed), np.random.default_rng(0))
+    fleet = world.fleet
+    load = world.load_gbps
+
+    others = sum(
+        0.8 * capacity - carried
+        for cdn, (capacity, carried) in enumerate(zip(fleet.capacity_gbps, load, strict=True))
+        if cdn != fleet.cdn
+    )
+    displaced = load[fleet.cdn] - fleet.capacity_gbps[fleet.cdn] * (1 - fleet.depth)
+    assert world.room(0.8) == pytest.approx(others / displaced)
 
 
 def test_a_fleet_follows_from_its_seed_and_left_alone_it_fares_worse() -> None:
