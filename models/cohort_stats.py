@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, NamedTuple
 
 import msgspec
-from scipy.special import stdtr
+from scipy.special import ndtr, stdtr
 
 LEAST_LOG_P = -690.0
 """Logarithms of smaller chances are told as this one: beyond it floating-point numbers end."""
@@ -119,7 +120,8 @@ class Proportion(msgspec.Struct):
             worst = self.rate(0.0) + most_sigmas * known
             bad = min(bad, worst * total)
             off = bad / total - self.rate(bad / total)
-            self.spread += alpha * (max(off * off - noise, 0.0) - self.spread)
+            seen = off * off / _left_of_variance(most_sigmas)
+            self.spread += alpha * (max(seen - noise, 0.0) - self.spread)
         self.bad = (1 - alpha) * self.bad + weight * bad
         self.total = (1 - alpha) * self.total + weight * total
         self.windows += 1
@@ -178,6 +180,20 @@ class Level(msgspec.Struct):
         """Hold `by` times as much for usual."""
         self.mean *= by
         self.variance *= by * by
+
+
+@cache
+def _left_of_variance(most_sigmas: float) -> float:
+    """Return what is left of the variance of a normal figure that is cut so many deviations above its mean.
+
+    >>> round(_left_of_variance(1.0), 3), round(_left_of_variance(3.0), 3), _left_of_variance(math.inf)
+    (0.758, 0.998, 1.0)
+    """
+    if math.isinf(most_sigmas):
+        return 1.0
+    below = float(ndtr(most_sigmas))
+    density = math.exp(-(most_sigmas**2) / 2) / math.sqrt(2 * math.pi)
+    return below - most_sigmas * density + most_sigmas**2 * (1 - below)
 
 
 def _divergence(value: float, expected: float) -> float:

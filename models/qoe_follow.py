@@ -25,12 +25,15 @@ class Explains(Protocol):
 
     def at_last(self, episode: Episode) -> list[FoundCause]:
         """Return the causes of an episode that had none so far; none where there is nothing new."""
+        ...
 
     def again(self, episode: Episode) -> list[FoundCause]:
         """Return the causes as they are now, where it pays to tell them once more."""
+        ...
 
     def factor(self, metric: str, cell: Cell) -> Factor:
         """Return what the hour does to the baseline."""
+        ...
 
 
 class Follower:
