@@ -17,7 +17,8 @@ from playhead.bench.generator import Plan as Stream
 from playhead.bench.job import LATENCY_CYCLE, Shape, now_ms, send_backlog
 from playhead.bench.live import sent_by, start_generator
 from playhead.bench.machine import this_machine
-from playhead.bench.running import Alerts, Report, Running, run_topics, split_name
+from playhead.bench.programs import Report, split_name
+from playhead.bench.running import Alerts, Running, run_topics
 from playhead.bench.scaling_results import Rebalance, Scale, ScalingResult
 from playhead.brokers import client_config
 from topics import TELEMETRY
