@@ -13,15 +13,21 @@ from typing import Any, Final
 
 import msgspec
 
+from playhead.bench.memory_results import MemoryResult
+from playhead.bench.recovery_results import RecoveryResult
 from playhead.bench.results import EngineResult
 from playhead.bench.scaling_results import ScalingResult
 from playhead.bench.tables import (
     LATENCY_HEAD,
+    MEMORY_HEAD,
     REBALANCE_HEAD,
+    RECOVERY_HEAD,
     SCALE_HEAD,
     THROUGHPUT_HEAD,
     latency_cells,
+    memory_cells,
     rebalance_cells,
+    recovery_cells,
     scale_cells,
     throughput_cells,
 )
@@ -106,8 +112,7 @@ def _engine(data: bytes) -> str:
     if result.latency:
         told.append("Event to alert, live, with generator, Kafka and contestant on the same cores:")
         told.append(markdown(LATENCY_HEAD, [latency_cells(row) for row in result.latency]))
-    told += [f"Without {name}: {why}" for name, why in result.missing.items()]
-    return "\n\n".join(told)
+    return "\n\n".join([*told, *_without(result.missing)])
 
 
 def _scaling(data: bytes) -> str:
@@ -119,7 +124,38 @@ def _scaling(data: bytes) -> str:
     return "\n\n".join(told)
 
 
-_WRITERS: Final[Mapping[str, Callable[[bytes], str]]] = {"engine": _engine, "scaling": _scaling}
+def _recovery(data: bytes) -> str:
+    result = msgspec.json.decode(data, type=RecoveryResult)
+    told = [
+        _origin(result.command, result.began, result.seconds, str(result.machine)),
+        markdown(RECOVERY_HEAD, recovery_cells(result)),
+        f"Two processes, {result.series:,} series; the dead are missed after {result.session_timeout_s:g} s.",
+    ]
+    return "\n\n".join([*told, *_without(result.missing)])
+
+
+def _memory(data: bytes) -> str:
+    result = msgspec.json.decode(data, type=MemoryResult)
+    told = [_origin(result.command, result.began, result.seconds, str(result.machine))]
+    told.append(markdown(MEMORY_HEAD, memory_cells(result)))
+    told += [
+        f"A backlog of {first.few.series:,} series; bytes a series are by a second one of "
+        f"{first.many.series:,} series and as many events."
+        for first in result.contestants[:1]
+    ]
+    return "\n\n".join([*told, *_without(result.missing)])
+
+
+_WRITERS: Final[Mapping[str, Callable[[bytes], str]]] = {
+    "engine": _engine,
+    "scaling": _scaling,
+    "recovery": _recovery,
+    "memory": _memory,
+}
+
+
+def _without(missing: Mapping[str, str]) -> list[str]:
+    return [f"Without {name}: {why}" for name, why in missing.items()]
 
 
 def _origin(command: str, began: str, seconds: float, machine: str) -> str:
