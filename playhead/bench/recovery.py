@@ -166,6 +166,8 @@ def _kills_of(
     ):
         running.add()
         running.wait_until_shared(partitions)
+        # Faust passes over what comes while it looks for the state of partitions that it was just given.
+        time.sleep(STEADY_S)
         report(f"two processes of {name} learn {shape.series:,} series")
         send_backlog(client_config(live), live.prefix, shape, shape.series, partitions)
         running.wait_for(shape.series)

@@ -155,7 +155,7 @@ _WRITERS: Final[Mapping[str, Callable[[bytes], str]]] = {
 
 
 def _without(missing: Mapping[str, str]) -> list[str]:
-    return [f"Without {name}: {why}" for name, why in missing.items()]
+    return [f"Without {name}: {why.splitlines()[0]}" for name, why in missing.items()]
 
 
 def _origin(command: str, began: str, seconds: float, machine: str) -> str:
