@@ -186,8 +186,11 @@ def median_of(kills: Sequence[Recovery], contestant: str, field: str) -> float:
 
 
 def to_lane(values: Mapping[str, float], name: str) -> float | None:
-    """Return how many times the lane's figure another's is; None where the lane did not take part."""
-    return values[name] / values["lane"] if values.get("lane") else None
+    """Return how many times the lane's figure another's is.
+
+    None where the lane did not take part, or a figure is less than nothing, as differences may be.
+    """
+    return values[name] / values["lane"] if values.get("lane", 0.0) > 0.0 <= values[name] else None
 
 
 def _range(values: Sequence[float]) -> str:

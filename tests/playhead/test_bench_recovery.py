@@ -145,6 +145,9 @@ def test_recovery_and_memory_become_tables_with_ratios_to_the_lane(tmp_path: Pat
     assert "| lane | 1,000,000 | 500,000 | 90 | 300 | 350 | 50 | 1.00 | 1,000 | 1.00 |" in written
     assert "| quix | 1,000,000 | 500,000 | 90 | 300 | 350 | 50 | 1.00 | 2,000 | 2.00 |" in written
     assert "Without faust: it ended" in written
+    for kind in ("recovery", "memory"):
+        assert f"({kind}.svg)" in written
+        assert ElementTree.parse(tmp_path / f"{kind}.svg").getroot().tag.endswith("svg")
 
 
 @pytest.mark.parametrize(
