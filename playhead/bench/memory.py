@@ -28,7 +28,7 @@ from topics.errors import PlayheadError
 
 CONTESTANTS: Final = ("lane", "faust", "faust-table", "quix", "kafka-streams")
 LOOK_S: Final = 0.25
-SETTLE_S: Final = 6.0
+SETTLE_S: Final = 3.0
 """After the last event, until a process is held to have given back what it will."""
 
 WARM_UP_SHARE: Final = 0.1

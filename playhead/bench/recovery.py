@@ -41,6 +41,9 @@ CYCLE: Final = 97
 STEADY_S: Final = 6.0
 """Load before a kill, some checkpoints long; and so long must all have been told in time once caught up."""
 
+SETTLE_S: Final = 3.0
+"""From when the partitions are shared out until the first events come."""
+
 LONGEST_S: Final = 3_600.0
 """What the load is told to last, unless it is told to end."""
 
@@ -167,7 +170,7 @@ def _kills_of(
         running.add()
         running.wait_until_shared(partitions)
         # Faust passes over what comes while it looks for the state of partitions that it was just given.
-        time.sleep(STEADY_S)
+        time.sleep(SETTLE_S)
         report(f"two processes of {name} learn {shape.series:,} series")
         send_backlog(client_config(live), live.prefix, shape, shape.series, partitions)
         running.wait_for(shape.series)
