@@ -47,17 +47,24 @@ class Events:
         )
 
     @classmethod
-    def together(cls, parts: Sequence[Events]) -> Events:
-        """Return the events of all parts in the order of the batch."""
+    def joined(cls, parts: Sequence[Events]) -> Events:
+        """Return the events of all parts, one part after another."""
         filled = [part for part in parts if len(part.slot)] or [NO_EVENTS]
         if len(filled) == 1:
             return filled[0]
-        events = cls(
+        return cls(
             *(
                 np.concatenate([getattr(part, name) for part in filled])
                 for name in ("slot", "time_ms", "value", "record", "inside")
             )
         )
+
+    @classmethod
+    def together(cls, parts: Sequence[Events]) -> Events:
+        """Return the events of all parts in the order of the batch."""
+        events = cls.joined(parts)
+        if sum(len(part.slot) > 0 for part in parts) <= 1:
+            return events
         return events.where(np.argsort(events.record, kind="stable"))
 
 

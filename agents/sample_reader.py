@@ -1,8 +1,9 @@
 """Reads batches of `telemetry` into columns: which series, when, what value.
 
 What a record says decides whose sample it is; its key only finds that series sooner. A record whose key is
-known is decoded as it is and then compared with what an earlier record under that key said. What differs, is
-new or is bad is read by itself, in the order of the batch, as its contract says.
+known is decoded as it is. Where it has no tags, its key is made again from what it says; else what it says is
+compared with what an earlier record under that key said. What differs, is new or is bad is read by itself, in
+the order of the batch, as its contract says.
 """
 
 from __future__ import annotations
@@ -18,16 +19,19 @@ from agents.ports import Batch
 from agents.sample_columns import WHOLE, Columns, Events, Ints, Packs, decoded
 from agents.series_register import Identity, SeriesRefusedError, SeriesRegister
 from topics import TELEMETRY, ContractError
-from topics.fields import EpochMs, OptionalName
+from topics.fields import EpochMs, Name, OptionalName
 from topics.telemetry import series_key, split_series
+
+PIECE = 256
+"""Records decoded at once: so few that the processor's cache still has them when they are looked at."""
 
 
 class _Point(msgspec.Struct, gc=False):
-    """A `Sample` whose names need no check, because they are compared with some that were checked."""
+    """A `Sample` whose tags need no check, because they are compared with some that were checked."""
 
     time_ms: EpochMs
-    service: str
-    metric: str
+    service: Name
+    metric: Name
     value: float
     id: OptionalName = ""
     tags: dict[str, str] = {}
@@ -35,6 +39,11 @@ class _Point(msgspec.Struct, gc=False):
 
 _POINT = msgspec.json.Decoder(_Point)
 _identity: Callable[[Any], Identity] = attrgetter("service", "metric", "tags")
+
+
+def _keys_of(points: Sequence[Any]) -> list[bytes]:
+    """Return the key of each point without tags, as `series_key` has it; of another, the key of no series."""
+    return [b"" if point.tags else f"{point.service}/{point.metric}".encode() for point in points]
 
 
 class SampleReader:
@@ -51,12 +60,14 @@ class SampleReader:
         """Return the events of `batch` in its order."""
         packed = batch.packed
         if True not in packed:
-            known, alone = self._read_known(batch.keys, batch.values, range(len(batch)))
+            known, alone = self._read_known(batch.keys, batch.values, np.arange(len(batch)))
             return Events.together([known, self._read_rest(batch, alone, None)]) if alone else known
         single = [record for record, many in enumerate(packed) if not many]
         keys, values = batch.keys, batch.values
         known, alone = self._read_known(
-            [keys[record] for record in single], [values[record] for record in single], single
+            [keys[record] for record in single],
+            [values[record] for record in single],
+            np.array(single, dtype=np.int64),
         )
         packs = Packs.of(batch, [record for record, many in enumerate(packed) if many])
         rest = self._read_rest(batch, alone, packs)
@@ -65,24 +76,37 @@ class SampleReader:
     # -- one event a record -------------------------------------------------------------------------------
 
     def _read_known(
-        self, keys: Sequence[bytes | None], values: Sequence[Any], records: Sequence[int]
+        self, keys: list[bytes | None], values: list[Any], records: Ints
     ) -> tuple[Events, list[int]]:
         """Return the events of the records that say what their key promises, and the other records."""
+        parts: list[Events] = []
+        alone: list[int] = []
+        for start in range(0, len(values), PIECE):
+            piece = slice(start, start + PIECE)
+            events, others = self._read_piece(keys[piece], values[piece], records[piece])
+            parts.append(events)
+            alone += others
+        return Events.joined(parts), alone
+
+    def _read_piece(
+        self, keys: list[bytes | None], values: list[Any], records: Ints
+    ) -> tuple[Events, list[int]]:
         identities, limit = self._register.identities, TELEMETRY.max_bytes
         slots: list[Any] = list(map(self._register.slots.get, keys))  # type: ignore[arg-type]
         points, bad = decoded(_POINT, values)
         if not bad and None not in slots and max(map(len, values), default=0) <= limit:
+            if _keys_of(points) == keys:
+                return self._events(slots, points, records), []
             promised = list(map(identities.__getitem__, slots))
             if list(map(_identity, points)) == promised:
-                return self._events(slots, points, np.asarray(records, dtype=np.int64)), []
+                return self._events(slots, points, records), []
         fine: list[int] = []
         others: list[int] = []
         for at, (slot, point) in enumerate(zip(slots, points, strict=True)):
             known = slot is not None and point is not None and len(values[at]) <= limit
             (fine if known and _identity(point) == identities[slot] else others).append(at)
-        places = np.array([records[at] for at in fine], dtype=np.int64)
-        events = self._events([slots[at] for at in fine], [points[at] for at in fine], places)
-        return events, [records[at] for at in others]
+        events = self._events([slots[at] for at in fine], [points[at] for at in fine], records[fine])
+        return events, records[others].tolist()
 
     @staticmethod
     def _events(slots: list[int], points: Sequence[Any], records: Ints) -> Events:

@@ -1,9 +1,10 @@
 """The contestants in Python, a process each: ``python -m playhead.bench.contestants NAME TASK``.
 
 `lane` is Playhead's telemetry agent as a worker runs it. `faust` is what one would write with Faust alone: an
-``async for`` over the events, the rules of `playhead.bench.rules` for each series, anomalies out. `ceiling`
-only fetches; `ceiling-decode` decodes what it fetched as well. Each imports for itself what it needs, so that
-none carries the memory of another.
+``async for`` over the events, the rules of `playhead.bench.rules` for each series, anomalies out; its state
+is a dictionary, and that of `faust-table` one of Faust's tables. `ceiling` only fetches; `ceiling-decode`
+decodes what it fetched as well. Each imports for itself what it needs, so that none carries the memory of
+another.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from functools import partial
 from typing import Any
 
 import msgspec
 from confluent_kafka import Consumer
+from confluent_kafka.admin import AdminClient
 
 from config import Settings, load
 from playhead.bench.rules import Change, Rules, State, fresh
@@ -36,6 +38,7 @@ from topics.telemetry import Sample, Samples
 BATCH = 10_000
 POLL_S = 0.05
 FLUSH_TIMEOUT_S = 10.0
+ADMIN_TIMEOUT_S = 30.0
 
 
 def lane(settings: Settings, task: Task) -> None:
@@ -47,7 +50,7 @@ def lane(settings: Settings, task: Task) -> None:
     tell_progress(lambda: int(metrics.EVENTS.labels("telemetry", "processed")._value.get()))
 
     async def run() -> None:
-        client = client_config(settings)
+        client = {**client_config(settings), "client.id": task.client_id}
         app = PlayheadApp("telemetry", settings, client, MemoryCache(capacity=1))
         publisher = Publisher(client, settings.prefix)
         telemetry.attach(app, settings, publisher)
@@ -60,22 +63,39 @@ def lane(settings: Settings, task: Task) -> None:
     asyncio.run(run())
 
 
-def plain_faust(settings: Settings, task: Task) -> None:
-    """Faust alone, an event at a time, with its options as they come."""
+def faust_with_a_dictionary(settings: Settings, task: Task) -> None:
+    """Faust alone; what it knows of the series dies with it."""
+    _faust(settings, task, lambda _: {})
+
+
+def faust_with_a_table(settings: Settings, task: Task) -> None:
+    """Faust alone; a changelog topic and a second process keep what it knows of the series."""
+    _faust(settings, task, partial(_table, settings, task))
+
+
+def _table(settings: Settings, task: Task, app: Any) -> MutableMapping[str, State]:
+    # A table has to have as many partitions as the topic whose keys are its own.
+    topics = AdminClient(client_config(settings)).list_topics(task.telemetry, ADMIN_TIMEOUT_S).topics
+    partitions = len(topics[task.telemetry].partitions)
+    table: MutableMapping[str, State] = app.Table("series", partitions=partitions)
+    return table
+
+
+def _faust(settings: Settings, task: Task, states_of: Callable[[Any], MutableMapping[str, State]]) -> None:
+    """Score an event at a time, with Faust's options as they come."""
     import faust
 
     count = 0
     tell_progress(lambda: count)
     rules = Rules(**task.rules)
     publisher = Publisher(client_config(settings), settings.prefix)
-    series_states: dict[str, State] = {}
+    states: MutableMapping[str, State]
 
     def score(sample: Sample, message: Any, inside: int) -> None:
         series = TELEMETRY.key_of(sample)
-        state = series_states.get(series)
-        if state is None:
-            state = series_states[series] = fresh()
+        state = states.get(series) or fresh()
         change = rules.step(state, sample.value)
+        states[series] = state
         if change is not None:
             publisher.send(encoded(_anomaly(sample, series, change, message, inside)))
 
@@ -92,6 +112,7 @@ def plain_faust(settings: Settings, task: Task) -> None:
                 count += 1
 
     async def run() -> None:
+        nonlocal states
         app = faust.App(
             task.group,
             broker=f"kafka://{task.brokers}",
@@ -100,7 +121,11 @@ def plain_faust(settings: Settings, task: Task) -> None:
             datadir=task.state_dir,
             topic_disable_leader=True,
             consumer_auto_offset_reset="earliest",
+            broker_client_id=task.client_id,
+            broker_session_timeout=task.session_timeout_s,
+            broker_heartbeat_interval=task.session_timeout_s / 4,
         )
+        states = states_of(app)
         topic = app.topic(task.telemetry, value_type=bytes, value_serializer="raw")
         app.agent(topic, name="score")(score_all)
         ended = _ended(asyncio.get_running_loop())
@@ -133,6 +158,7 @@ def _consume(settings: Settings, task: Task, use: Callable[[list[Any]], None]) -
         {
             **client_config(settings),
             "group.id": task.group,
+            "client.id": task.client_id,
             "auto.offset.reset": "earliest",
             "partition.assignment.strategy": "cooperative-sticky",
             "fetch.queue.backoff.ms": 2,
@@ -196,7 +222,8 @@ def _set_soon(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
 
 CONTESTANTS: dict[str, Callable[[Settings, Task], None]] = {
     "lane": lane,
-    "faust": plain_faust,
+    "faust": faust_with_a_dictionary,
+    "faust-table": faust_with_a_table,
     "ceiling": ceiling,
     "ceiling-decode": ceiling_decode,
 }

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -20,32 +21,30 @@ from playhead.bench.errors import BenchError, ContestantMissingError
 from playhead.bench.job import Shape, held_backlog, send_backlog
 from playhead.bench.live import measure_latency
 from playhead.bench.machine import cpu_seconds, kafka_pid, this_machine
-from playhead.bench.others import kafka_streams_command, quix_command
+from playhead.bench.programs import Report, program_of, split_name
 from playhead.bench.results import EngineResult, Latency, Throughput
-from playhead.bench.running import (
-    SHARE_OF_EVENTS,
-    Alerts,
-    Measured,
-    Report,
-    Running,
-    forget_groups,
-    run_topics,
-    split_name,
-)
+from playhead.bench.running import Alerts, Measured, Running, forget_groups, run_topics
 from playhead.brokers import client_config
 from topics import TELEMETRY
 
-CONTESTANTS: Final = ("lane", "lane-2", "faust", "quix", "kafka-streams", "ceiling", "ceiling-decode")
+CONTESTANTS: Final = (
+    "lane",
+    "lane-2",
+    "faust",
+    "faust-table",
+    "quix",
+    "kafka-streams",
+    "ceiling",
+    "ceiling-decode",
+)
 AXIS_CONTESTANTS: Final = ("lane", "faust", "quix", "kafka-streams", "ceiling")
 LIVE_CONTESTANTS: Final = ("lane", "faust", "quix", "kafka-streams")
-HOLDABLE: Final = ("lane", "ceiling", "ceiling-decode")
-READERS: Final = ("ceiling", "ceiling-decode")
-"""They tell nothing."""
-
 RATES_PER_S: Final = (1_000.0, 10_000.0, 100_000.0)
 NEAR_CAPACITY: Final = 0.8
 STARTS_TOLERANCE: Final = 0.001
 LEAST_EVENTS: Final = 20_000
+SETTLE_S: Final = 3.0
+"""Once every series is known: what is written down of them is not of the backlog that is timed."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +56,24 @@ class Point:
     shape: Shape = field(default_factory=Shape)
     partitions: int = TELEMETRY.partitions
     scale: float = 1.0
+    warm: bool = False
+    """Whether each series is known before the backlog that is timed."""
+
+    @property
+    def first(self) -> int:
+        """Number of the first event that is timed."""
+        return self.shape.series if self.warm else 0
 
 
 BASE: Final = Point("base", "1,000 series, 4 partitions")
 AXES: Final[Mapping[str, tuple[Point, ...]]] = {
     "series": tuple(
-        Point("series", f"{count:,} series", Shape(series=count)) for count in (10_000, 100_000, 1_000_000)
+        Point("series", f"{count:,} series, opening", Shape(series=count))
+        for count in (10_000, 100_000, 1_000_000)
+    ),
+    "steady": tuple(
+        Point("steady", f"{count:,} series, known", Shape(series=count), warm=True)
+        for count in (1_000, 10_000, 100_000, 1_000_000)
     ),
     "partitions": tuple(
         Point("partitions", f"{count} partition{'s'[: count > 1]}", partitions=count) for count in (1, 2, 8)
@@ -149,15 +160,12 @@ def run(
 
 def _ready(contestants: Sequence[str], report: Report) -> tuple[list[str], dict[str, str]]:
     """Make the others ready before anything is measured; return who takes part, and why others do not."""
-    makers = {"quix": quix_command, "kafka-streams": kafka_streams_command}
     missing: dict[str, str] = {}
     for name in contestants:
-        maker = makers.get(split_name(name)[0])
-        if maker is not None:
-            try:
-                maker(report)
-            except ContestantMissingError as error:
-                missing[name] = str(error)
+        try:
+            program_of(name).command_of(report)
+        except ContestantMissingError as error:
+            missing[name] = str(error)
     return [name for name in contestants if name not in missing], missing
 
 
@@ -201,20 +209,20 @@ def measure_point(
     """Let contestants take turns at backlogs of one kind, each reading one of its size to the end."""
     sizes: dict[int, list[str]] = {}
     for name in contestants:
-        share = SHARE_OF_EVENTS.get(split_name(name)[0], 1.0)
+        share = program_of(name).share_of_events
         sizes.setdefault(max(int(events * point.scale * share), LEAST_EVENTS), []).append(name)
     runs: dict[str, list[_Run]] = {name: [] for name in contestants}
     expected: dict[str, int] = {}
     for size, names in sizes.items():
-        starts = point.shape.starts(settings, size)
+        starts = point.shape.starts(settings, point.first + size)
         with run_topics(settings, point.partitions) as mine:
-            if not all(_starts_together(name) for name in names):
+            if not all(_is_held(name, point) for name in names):
                 report(f"{point.at}: sending a backlog of {size:,} events")
                 send_backlog(client_config(mine), mine.prefix, point.shape, size, point.partitions)
             for number in range(rounds):
                 for name in names:
                     report(f"{point.at}: {name} reads {size:,} events, round {number + 1} of {rounds}")
-                    drain = _drain_together if _starts_together(name) else _drain
+                    drain = _drain_held if _is_held(name, point) else _drain
                     runs[name].append(drain(mine, name, point, size, report))
                     expected[name] = starts
                     step()
@@ -228,19 +236,32 @@ class _Run(NamedTuple):
     starts: int | None
 
 
-def _starts_together(name: str) -> bool:
-    """Return whether these are several processes of a client that reads what is committed."""
-    contestant, processes = split_name(name)
-    return processes > 1 and contestant in HOLDABLE
+def _is_held(name: str, point: Point) -> bool:
+    """Return whether the backlog comes when all are ready: it is of known series, or for several at once."""
+    return point.warm or (split_name(name)[1] > 1 and program_of(name).reads_committed)
 
 
-def _drain_together(settings: Settings, name: str, point: Point, events: int, report: Report) -> _Run:
-    """Let several processes share the partitions before the first of them sees an event."""
-    with (
-        run_topics(settings, point.partitions) as mine,
-        held_backlog(client_config(mine), mine.prefix, point.shape, events, point.partitions) as let_go,
-    ):
-        return _drain(mine, name, point, events, report, let_go)
+def _drain_held(settings: Settings, name: str, point: Point, events: int, report: Report) -> _Run:
+    """Let the processes share the partitions, and know the series, before they see the backlog."""
+    with run_topics(settings, point.partitions) as mine:
+        if point.warm:
+            send_backlog(client_config(mine), mine.prefix, point.shape, point.first, point.partitions)
+        with _held(mine, name, point, events) as let_go:
+            return _drain(mine, name, point, events, report, let_go)
+
+
+@contextmanager
+def _held(settings: Settings, name: str, point: Point, events: int) -> Iterator[Callable[[], None]]:
+    """Yield what lets the contestant see the backlog.
+
+    One that reads what is not committed, too, is slow enough for the backlog to be sent as it begins.
+    """
+    client, prefix = client_config(settings), settings.prefix
+    if program_of(name).reads_committed:
+        with held_backlog(client, prefix, point.shape, events, point.partitions, point.first) as let_go:
+            yield let_go
+    else:
+        yield lambda: send_backlog(client, prefix, point.shape, events, point.partitions, point.first)
 
 
 def _drain(
@@ -253,17 +274,21 @@ def _drain(
 ) -> _Run:
     alerts = Alerts(settings)
     pid = kafka_pid(settings)
+    since_s = 0.0
     with Running(settings, name, report, packed=point.shape.packed > 1) as running:
         if let_go is not None:
             running.wait_until_shared(point.partitions)
+            running.wait_for(point.first)
+            time.sleep(SETTLE_S if point.warm else 0.0)
+            since_s = time.monotonic()
             let_go()
-        running.wait_for(1)
+        running.wait_for(point.first + 1)
         broker_s = cpu_seconds(pid) if pid is not None else 0.0
-        running.wait_for(events)
+        running.wait_for(point.first + events)
         broker_s = (cpu_seconds(pid) if pid is not None else 0.0) - broker_s
-    measured = running.measured()
+    measured = running.measured(since_s)
     forget_groups(client_config(settings), settings.prefix)
-    starts = None if split_name(name)[0] in READERS else len(alerts.starts())
+    starts = len(alerts.starts()) if program_of(name).tells else None
     return _Run(measured, 1e6 * broker_s / events if pid is not None else None, starts)
 
 

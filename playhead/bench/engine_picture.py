@@ -13,11 +13,15 @@ from playhead.bench.tables import ratio
 Panel = Callable[[float, float], tuple[list[str], float]]
 
 _TITLES: Final = {
-    "series": "events/s by number of series",
+    "series": "events/s by number of series, all new",
+    "steady": "events/s by number of series, all known",
     "partitions": "events/s by number of partitions",
     "record": "events/s by bytes of a record",
     "packing": "events/s by events in a record",
 }
+_WHOLE: Final = ("steady",)
+"""Axes that have a point of their own in place of the base point."""
+
 _MARGIN: Final = 20
 
 
@@ -58,7 +62,8 @@ def _axis(result: EngineResult, base: list[Throughput], axis: str) -> Panel:
     """Return a line of each contestant that took part in the axis, the base point being one of its places."""
     rows = [row for row in result.throughput if row.axis == axis]
     names = list(dict.fromkeys(row.contestant for row in rows))
-    rows += [row for row in base if row.contestant in names]
+    if axis not in _WHOLE:
+        rows += [row for row in base if row.contestant in names]
     places = sorted({_place(row, axis) for row in rows})
     speed = {(row.contestant, _place(row, axis)): row.events_per_s for row in rows}
     values = {name: [speed.get((name, place)) for place in places] for name in names}
@@ -68,6 +73,7 @@ def _axis(result: EngineResult, base: list[Throughput], axis: str) -> Panel:
 def _place(row: Throughput, axis: str) -> int:
     return {
         "series": row.series,
+        "steady": row.series,
         "partitions": row.partitions,
         "record": row.record_bytes,
         "packing": row.events_per_record,

@@ -22,13 +22,15 @@ AT_ONCE: Final = 10_000
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """How much to send, how fast. The first event is number 1: number 0 has been sent to wake all up."""
+    """How much to send, how fast."""
 
     rate_per_s: float
     seconds: float
     series: int
     cycle: int
     partitions: int
+    first: int = 1
+    """Number of the first event; those before it have been sent already, at the least one to wake all up."""
     until_told: bool = False
     """Whether it ends with its standard input, if that is sooner."""
 
@@ -37,6 +39,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """What came of it."""
 
     events: int
+    """With those that were sent before."""
     seconds: float
     began_ms: int
 
@@ -47,14 +50,15 @@ def run(plan: Plan) -> Sent:
     producer = new_producer(client_config(settings), linger_ms=1.0)
     topic = TELEMETRY.full_name(settings.prefix)
     shape = Shape(series=plan.series, cycle=plan.cycle)
-    events = int(plan.rate_per_s * plan.seconds)
-    began, began_ms, sent = time.monotonic(), now_ms(), 1
+    events = plan.first - 1 + int(plan.rate_per_s * plan.seconds)
+    began, began_ms, sent = time.monotonic(), now_ms(), plan.first
     ended = threading.Event()
     if plan.until_told:
         until_told_to_stop(ended.set)
     # A rate that is too much for the machine ends by the clock, with fewer events: what was sent is told.
     while sent < events and not ended.is_set() and time.monotonic() - began < plan.seconds + LATE_S:
-        due = min(int((time.monotonic() - began) * plan.rate_per_s) + 1, events, sent + AT_ONCE)
+        elapsed_s = time.monotonic() - began
+        due = min(plan.first + int(elapsed_s * plan.rate_per_s), events, sent + AT_ONCE)
         if due > sent:
             records = shape.records(sent, due, plan.partitions, now_ms)
             produce_all(producer, topic, [{"key": key, "value": value} for _, key, value, _ in records])

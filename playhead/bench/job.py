@@ -230,17 +230,17 @@ def send_backlog(
     shape: Shape,
     events: int,
     partitions: int,
-    progress: Callable[[int], None] = lambda sent: None,
+    first: int = 0,
 ) -> None:
-    """Send `events` samples as fast as they are taken."""
-    send_with(new_producer(client, linger_ms=20.0), prefix, shape, events, partitions, progress)
+    """Send `events` samples from number `first` on, as fast as they are taken."""
+    send_with(new_producer(client, linger_ms=20.0), prefix, shape, events, partitions, first)
 
 
 @contextmanager
 def held_backlog(
-    client: Mapping[str, Any], prefix: str, shape: Shape, events: int, partitions: int
+    client: Mapping[str, Any], prefix: str, shape: Shape, events: int, partitions: int, first: int = 0
 ) -> Iterator[Callable[[], None]]:
-    """Send `events` samples that nobody sees before the function that this yields is called.
+    """Send `events` samples, from number `first` on, that nobody sees before what this yields is called.
 
     They are one transaction, and consumers by default read what is committed. So several processes can share
     the partitions out before the first of them begins to read.
@@ -257,7 +257,7 @@ def held_backlog(
         committed = True
 
     try:
-        send_with(producer, prefix, shape, events, partitions)
+        send_with(producer, prefix, shape, events, partitions, first)
         yield let_go
     finally:
         if not committed:
@@ -270,14 +270,12 @@ def send_with(
     shape: Shape,
     events: int,
     partitions: int,
-    progress: Callable[[int], None] = lambda sent: None,
+    first: int = 0,
 ) -> None:
     """Send `events` samples through `producer`, and return when the broker has them."""
     topic = TELEMETRY.full_name(prefix)
-    sent = 0
     batch: list[dict[str, Any]] = []
-    for partition, key, value, count in shape.records(0, events, partitions, now_ms):
-        sent += count
+    for partition, key, value, _ in shape.records(first, first + events, partitions, now_ms):
         if shape.packed > 1:
             _produce_packed(producer, topic, partition, value)
         else:
@@ -285,11 +283,9 @@ def send_with(
             if len(batch) >= CHUNK:
                 produce_all(producer, topic, batch)
                 batch = []
-                progress(sent)
     produce_all(producer, topic, batch)
     while producer.flush(1.0):
-        progress(sent)
-    progress(sent)
+        pass
 
 
 def produce_all(producer: Producer, topic: str, batch: list[dict[str, Any]]) -> None:

@@ -16,8 +16,9 @@ from config import Settings
 from playhead.bench.errors import BenchError
 from playhead.bench.generator import Plan, Sent
 from playhead.bench.job import LATENCY_CYCLE, Shape, send_backlog
+from playhead.bench.programs import Report
 from playhead.bench.results import Latency
-from playhead.bench.running import Alerts, Report, Running, run_topics
+from playhead.bench.running import Alerts, Running, run_topics
 from playhead.brokers import client_config
 from topics import TELEMETRY
 

@@ -1,16 +1,15 @@
 """The scoring job in Quix Streams, run by the Python of an environment of its own: ``quix_program.py TASK``.
 
 Quix Streams pins another version of confluent-kafka than Playhead's, so this file imports nothing of Playhead
-but the rules beside it. Single samples keep the state of their series in Quix's state store (RocksDB with a
-changelog topic), as its users write it. That store is by record key, and packed records have none: their
-series are kept in a dictionary.
+but the two modules beside it. Single samples keep the state of their series in Quix's state store (RocksDB
+with a changelog topic), as its users write it. That store is by record key, and packed records have none:
+their series are kept in a dictionary.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import resource
 import sys
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import Any
 
 from quixstreams import Application, State, message_context
 from rules import Rules, fresh  # type: ignore[import-not-found,unused-ignore]  # beside this file
+from usage import cpu_seconds, peak_rss_mb  # type: ignore[import-not-found,unused-ignore]
 
 WATCH_S = 0.02
 PACKED = ("playhead-encoding", b"packed")
@@ -92,13 +92,12 @@ def watch(scoring: Scoring) -> None:
     while True:
         if scoring.taken != told:
             told = scoring.taken
-            usage = resource.getrusage(resource.RUSAGE_SELF)
             said = {
                 "at": "progress",
                 "clock_s": time.monotonic(),
                 "events": told,
-                "cpu_s": usage.ru_utime + usage.ru_stime,
-                "rss_mb": usage.ru_maxrss / 1024,
+                "cpu_s": cpu_seconds(),
+                "rss_mb": peak_rss_mb(),
             }
             sys.stdout.write(json.dumps(said) + "\n")
             sys.stdout.flush()
@@ -114,6 +113,11 @@ def main(task: dict[str, Any], packed: bool) -> None:
         auto_offset_reset="earliest",
         state_dir=Path(task["state_dir"]),
         loglevel="WARNING",
+        consumer_extra_config={
+            "client.id": task["client_id"],
+            "session.timeout.ms": int(task["session_timeout_s"] * 1_000),
+            "heartbeat.interval.ms": int(task["session_timeout_s"] * 250),
+        },
         producer_extra_config={"linger.ms": 5, "compression.type": "lz4"},
     )
     stream = app.dataframe(app.topic(task["telemetry"], value_deserializer="json"))

@@ -1,7 +1,8 @@
 """`playhead bench report`: writes the tables of a document from the JSON of runs. Nobody types a figure.
 
 A table stands between two marks, ``<!-- figures: NAME -->`` and ``<!-- end of figures -->``; NAME is the kind
-of the result. What stands between them is replaced. A result without a mark is added at the end.
+of the result. What stands between them is replaced. A result without a mark is added at the end. Results of
+kinds that have a picture are drawn beside the document as well, as ``NAME.svg``.
 """
 
 from __future__ import annotations
@@ -13,15 +14,22 @@ from typing import Any, Final
 
 import msgspec
 
+from playhead.bench import memory_picture, recovery_picture
+from playhead.bench.memory_results import MemoryResult
+from playhead.bench.recovery_results import RecoveryResult
 from playhead.bench.results import EngineResult
 from playhead.bench.scaling_results import ScalingResult
 from playhead.bench.tables import (
     LATENCY_HEAD,
+    MEMORY_HEAD,
     REBALANCE_HEAD,
+    RECOVERY_HEAD,
     SCALE_HEAD,
     THROUGHPUT_HEAD,
     latency_cells,
+    memory_cells,
     rebalance_cells,
+    recovery_cells,
     scale_cells,
     throughput_cells,
 )
@@ -49,7 +57,7 @@ def write_into(document: Path, results: Sequence[Path]) -> list[str]:
     for path in results:
         kind, tables = tables_of(path)
         kinds.append(kind)
-        written = placed(written, kind, tables)
+        written = placed(written, kind, _drawn(kind, path, document.parent) + tables)
     document.write_text(written, encoding="utf-8")
     return kinds
 
@@ -106,8 +114,7 @@ def _engine(data: bytes) -> str:
     if result.latency:
         told.append("Event to alert, live, with generator, Kafka and contestant on the same cores:")
         told.append(markdown(LATENCY_HEAD, [latency_cells(row) for row in result.latency]))
-    told += [f"Without {name}: {why}" for name, why in result.missing.items()]
-    return "\n\n".join(told)
+    return "\n\n".join([*told, *_without(result.missing)])
 
 
 def _scaling(data: bytes) -> str:
@@ -119,7 +126,63 @@ def _scaling(data: bytes) -> str:
     return "\n\n".join(told)
 
 
-_WRITERS: Final[Mapping[str, Callable[[bytes], str]]] = {"engine": _engine, "scaling": _scaling}
+def _recovery(data: bytes) -> str:
+    result = msgspec.json.decode(data, type=RecoveryResult)
+    told = [
+        _origin(result.command, result.began, result.seconds, str(result.machine)),
+        markdown(RECOVERY_HEAD, recovery_cells(result)),
+        f"Two processes, {result.series:,} series; the dead are missed after {result.session_timeout_s:g} s.",
+    ]
+    return "\n\n".join([*told, *_without(result.missing)])
+
+
+def _memory(data: bytes) -> str:
+    result = msgspec.json.decode(data, type=MemoryResult)
+    told = [_origin(result.command, result.began, result.seconds, str(result.machine))]
+    told.append(markdown(MEMORY_HEAD, memory_cells(result)))
+    told += [
+        f"A backlog of {first.few.series:,} series; bytes a series are by a second one of "
+        f"{first.many.series:,} series and as many events."
+        for first in result.contestants[:1]
+    ]
+    return "\n\n".join([*told, *_without(result.missing)])
+
+
+_WRITERS: Final[Mapping[str, Callable[[bytes], str]]] = {
+    "engine": _engine,
+    "scaling": _scaling,
+    "recovery": _recovery,
+    "memory": _memory,
+}
+
+
+def _without(missing: Mapping[str, str]) -> list[str]:
+    return [f"Without {name}: {why.splitlines()[0]}" for name, why in missing.items()]
+
+
+def _draw_recovery(data: bytes) -> str:
+    return recovery_picture.draw(msgspec.json.decode(data, type=RecoveryResult))
+
+
+def _draw_memory(data: bytes) -> str:
+    return memory_picture.draw(msgspec.json.decode(data, type=MemoryResult))
+
+
+_PICTURES: Final[Mapping[str, tuple[Callable[[bytes], str], str]]] = {
+    "recovery": (_draw_recovery, "How long the series of a killed process go unwatched, side by side"),
+    "memory": (_draw_memory, "What each contestant needs to drain a backlog, side by side"),
+}
+"""How each kind is drawn, and what its picture shows."""
+
+
+def _drawn(kind: str, path: Path, folder: Path) -> str:
+    """Draw a result into a folder, where its kind has a picture; return what shows it in a document there."""
+    if kind not in _PICTURES:
+        return ""
+    draw, shows = _PICTURES[kind]
+    picture = folder / f"{kind}.svg"
+    picture.write_text(draw(path.read_bytes()), encoding="utf-8")
+    return f"![{shows}]({picture.name})\n\n"
 
 
 def _origin(command: str, began: str, seconds: float, machine: str) -> str:

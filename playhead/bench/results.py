@@ -17,7 +17,8 @@ class Throughput(msgspec.Struct, frozen=True, kw_only=True):
 
     contestant: str
     axis: str
-    """What is varied: `base`, `series`, `partitions`, `record`, `packing`."""
+    """What is varied: `base`, `series` (which the backlog opens), `steady` (series that are known before it),
+    `partitions`, `record`, `packing`."""
     at: str
     """Where on the axis this is."""
     series: int
@@ -78,4 +79,4 @@ class EngineResult(msgspec.Struct, frozen=True, kw_only=True):
     throughput: list[Throughput]
     latency: list[Latency]
     missing: dict[str, str] = {}
-    """Contestants that could not be had here, and why."""
+    """Contestants that could not be had here, and points that came to nothing, each with the reason."""

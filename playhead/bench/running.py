@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -21,19 +20,13 @@ from confluent_kafka.admin import AdminClient
 
 from config import Settings
 from playhead.bench.errors import BenchError
-from playhead.bench.others import kafka_streams_command, quix_command
+from playhead.bench.programs import PROGRAMS, Report, split_name
 from playhead.bench.task import Progress, task_of
 from playhead.brokers import client_config
 from playhead.log_reader import read_to_end, spans_of
 from playhead.topics_admin import TopicsAdmin, Wanted
 from topics import ANOMALIES, DEAD_LETTERS, LANE_STATE, SPENDING, TELEMETRY
 from topics.anomalies import Phase
-
-NAMES: Final = ("lane", "faust", "quix", "kafka-streams", "ceiling", "ceiling-decode")
-"""Each may be followed by `-N`: N processes that share the partitions, for Kafka Streams N threads of one."""
-
-SHARE_OF_EVENTS: Final = {"faust": 0.02, "quix": 0.05, "kafka-streams": 0.25}
-"""How much of the backlog a slower one is given, so that a run takes seconds with each."""
 
 QUIET_TIMEOUT_S: Final = 90.0
 """A contestant that says nothing for so long has failed."""
@@ -48,9 +41,6 @@ SETTLED_S: Final = 3.0
 STREAMS_CACHE_MB: Final = 64
 """Of the state store of Kafka Streams, which leaves it to the user."""
 
-Report = Callable[[str], None]
-Groups = Mapping[str, str]
-
 
 class Measured(NamedTuple):
     """How fast a run was, over the time in which all its processes had work."""
@@ -61,21 +51,6 @@ class Measured(NamedTuple):
     events_per_s: float
     cpu_us_per_event: float
     rss_mb: float
-
-
-def split_name(contestant: str) -> tuple[str, int]:
-    """Return name and number of processes: ``lane-2`` is two of `lane`.
-
-    Raises:
-        BenchError: there is no such contestant.
-    """
-    name, _, number = contestant.rpartition("-")
-    found = (name, int(number)) if number.isdigit() and name else (contestant, 1)
-    if found[0] not in NAMES or found[1] < 1:
-        raise BenchError(
-            f"contestant {contestant!r}: there are {', '.join(NAMES)}, each with -N for N processes"
-        )
-    return found
 
 
 @contextmanager
@@ -129,28 +104,39 @@ class Running:
     def __init__(self, settings: Settings, contestant: str, report: Report, *, packed: bool = False) -> None:
         self.contestant = contestant
         self._settings = settings
-        name, count = split_name(contestant)
+        self._client = client_config(settings)
         self._folder = tempfile.TemporaryDirectory(prefix="playhead-bench-")
-        threads = count if name == "kafka-streams" else 1
-        self._command = self._command_of(name, threads, packed, report)
-        self.members = [self._start() for _ in range(1 if threads > 1 else count)]
+        name, count = split_name(contestant)
+        program = PROGRAMS[name]
+        self._command = [*program.command_of(report), *(program.packed if packed else ())]
+        self._group = f"{settings.prefix}{name}-{uuid.uuid4().hex[:6]}"
+        self._threads = count if program.threads else 1
+        self.members: list[Member] = []
+        for _ in range(1 if program.threads else count):
+            self.add()
 
-    def _command_of(self, name: str, threads: int, packed: bool, report: Report) -> list[str]:
-        settings = self._settings
-        client = client_config(settings)
-        group = f"{settings.prefix}{name}-{uuid.uuid4().hex[:6]}"
-        self._environment = {
+    def add(self) -> Member:
+        """Start one more process."""
+        name = f"{self.contestant}-{uuid.uuid4().hex[:8]}"
+        folder = Path(self._folder.name) / name
+        folder.mkdir()
+        task = task_of(
+            self._settings,
+            self._client,
+            group=self._group,
+            client_id=name,
+            state_dir=str(folder / "state"),
+            threads=self._threads,
+            cache_mb=STREAMS_CACHE_MB,
+        )
+        environment = {
             **os.environ,
-            "PLAYHEAD_PREFIX": settings.prefix,
-            "PLAYHEAD_BROKERS": str(client["bootstrap.servers"]),
+            "PLAYHEAD_PREFIX": self._settings.prefix,
+            "PLAYHEAD_BROKERS": str(self._client["bootstrap.servers"]),
         }
-        task = task_of(settings, client, group, self._folder.name, threads=threads, cache_mb=STREAMS_CACHE_MB)
-        text = msgspec.json.encode(task).decode()
-        if name == "quix":
-            return [*quix_command(report), *(["--packed"] if packed else []), text]
-        if name == "kafka-streams":
-            return [*kafka_streams_command(report), text]
-        return [sys.executable, "-m", "playhead.bench.contestants", name, text]
+        member = Member(name, [*self._command, msgspec.json.encode(task).decode()], environment, folder)
+        self.members.append(member)
+        return member
 
     def add_and_wait(self) -> Member:
         """Start one more process and return it once it has taken events.
@@ -158,8 +144,7 @@ class Running:
         Raises:
             BenchError: it ended, or takes none.
         """
-        member = self._start()
-        self.members.append(member)
+        member = self.add()
         deadline = time.monotonic() + QUIET_TIMEOUT_S
         while not member.events:
             member.check()
@@ -181,9 +166,6 @@ class Running:
             if self.events != taken:
                 taken, since = self.events, time.monotonic()
 
-    def _start(self) -> Member:
-        return Member(self.contestant, self._command, self._environment, Path(self._folder.name))
-
     @property
     def events(self) -> int:
         """What was taken so far, by all."""
@@ -195,9 +177,8 @@ class Running:
         Raises:
             BenchError: they do not come to that.
         """
-        admin = AdminClient(client_config(self._settings))
         deadline = time.monotonic() + QUIET_TIMEOUT_S
-        while not _shared(admin, self._settings.prefix, len(self.members), partitions):
+        while not _shared(list(self.partitions().values()), self._threads * len(self.members), partitions):
             for member in self.members:
                 member.check()
             if time.monotonic() > deadline:
@@ -205,6 +186,24 @@ class Running:
                     f"{self.contestant}: the partitions are not shared\n{self.members[0].errors}"
                 )
             time.sleep(GROUP_POLL_S)
+
+    def owned_by(self, member: Member) -> set[int]:
+        """Return the partitions of `telemetry` that one process has."""
+        return set().union(*(own for name, own in self.partitions().items() if name.startswith(member.name)))
+
+    def partitions(self) -> dict[str, set[int]]:
+        """Return the partitions of `telemetry` by client of the group; nothing while they are shared out."""
+        admin = AdminClient(self._client)
+        listed = admin.list_consumer_groups(request_timeout=ADMIN_TIMEOUT_S).result().valid
+        groups = [each.group_id for each in listed if each.group_id.startswith(self._settings.prefix)]
+        topic = TELEMETRY.full_name(self._settings.prefix)
+        found: dict[str, set[int]] = {}
+        for future in admin.describe_consumer_groups(groups).values() if groups else ():
+            group = future.result(ADMIN_TIMEOUT_S)
+            for each in group.members if group.state == ConsumerGroupState.STABLE else ():
+                places = each.assignment.topic_partitions
+                found[each.client_id] = {place.partition for place in places if place.topic == topic}
+        return found
 
     def wait_for(self, events: int, *, tell: Callable[[int], None] = lambda _: None) -> None:
         """Return once so many events were taken.
@@ -228,9 +227,9 @@ class Running:
                     f"{QUIET_TIMEOUT_S:.0f} s\n{self.members[0].errors}"
                 )
 
-    def measured(self) -> Measured:
-        """Return the figures of what was said so far."""
-        return measure([member.said for member in self.members])
+    def measured(self, since_s: float = 0.0) -> Measured:
+        """Return the figures of what was said since a moment of the monotonic clock."""
+        return measure([member.said for member in self.members], since_s)
 
     def __enter__(self) -> Self:
         return self
@@ -243,15 +242,14 @@ class Running:
         self._folder.cleanup()
 
 
-def _shared(admin: AdminClient, prefix: str, members: int, partitions: int) -> bool:
-    listed = admin.list_consumer_groups(request_timeout=ADMIN_TIMEOUT_S).result().valid
-    groups = [each.group_id for each in listed if each.group_id.startswith(prefix)]
-    for future in admin.describe_consumer_groups(groups).values() if groups else ():
-        group = future.result(ADMIN_TIMEOUT_S)
-        counts = [len(each.assignment.topic_partitions) for each in group.members]
-        if group.state == ConsumerGroupState.STABLE and len(counts) == members and sum(counts) == partitions:
-            return min(counts) >= partitions // members
-    return False
+def _shared(owned: Sequence[set[int]], members: int, partitions: int) -> bool:
+    """Return whether so many members have all partitions between them, and each its part.
+
+    >>> _shared([{0, 1}, {2, 3}], 2, 4), _shared([{0, 1}, set()], 2, 4), _shared([{0, 1, 2}, {3}], 2, 4)
+    (True, False, False)
+    """
+    counts = [len(each) for each in owned]
+    return len(counts) == members and sum(counts) == partitions and min(counts) >= partitions // members
 
 
 class Member:
@@ -260,9 +258,10 @@ class Member:
     def __init__(
         self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path
     ) -> None:
+        self.name = name
+        """The group knows it by a name that begins so."""
         self.said: list[Progress] = []
-        self._name = name
-        self._errors = folder / f"errors-{uuid.uuid4().hex[:6]}"
+        self._errors = folder / "errors"
         with self._errors.open("wb") as errors:
             self._process = subprocess.Popen(  # noqa: S603
                 command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
@@ -279,6 +278,12 @@ class Member:
         """The end of what it wrote to standard error."""
         return self._errors.read_text(encoding="utf-8", errors="replace")[-2000:]
 
+    @property
+    def rss_bytes(self) -> int:
+        """How much memory it has in use, of what is the machine's."""
+        pages = Path(f"/proc/{self._process.pid}/statm").read_text(encoding="ascii").split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
     def check(self) -> None:
         """Do nothing while it runs.
 
@@ -286,7 +291,7 @@ class Member:
             BenchError: it has ended.
         """
         if self._process.poll() is not None:
-            raise BenchError(f"{self._name} ended with {self._process.returncode}:\n{self.errors}")
+            raise BenchError(f"{self.name} ended with {self._process.returncode}:\n{self.errors}")
 
     def ask_to_stop(self) -> None:
         """Let it end by itself."""
@@ -313,18 +318,22 @@ class Member:
                 self.said.append(decoder.decode(line))
 
 
-def measure(said: Sequence[Sequence[Progress]]) -> Measured:
+def measure(said: Sequence[Sequence[Progress]], since_s: float = 0.0) -> Measured:
     """Return how fast processes were together, from the first events of the last to start to the end of the
     first that had no more.
 
     What one of several does before the others have their partitions, or after they have emptied theirs, says
-    nothing of what they do together. One that had no partition at all is left out.
+    nothing of what they do together. One that had no partition at all is left out, and so is all that was
+    said before `since_s`.
 
     >>> steps = [Progress(float(second), 100 * second, 0.5 * second, 50.0) for second in range(1, 6)]
     >>> measure([steps]).events_per_s
     100.0
+    >>> measure([steps], since_s=3.5).events
+    200
     """
-    working = [[each for each in one if each.events > 0] for one in said]
+    working = [[each for each in one if each.events > 0 and each.clock_s > since_s] for one in said]
+    before = sum(max((each.events for each in one if each.clock_s <= since_s), default=0) for one in said)
     working = [one for one in working if len(one) > 1]
     if not working:
         raise BenchError("nobody took events in more than one step: the backlog is too small to measure")
@@ -339,7 +348,7 @@ def measure(said: Sequence[Sequence[Progress]]) -> Measured:
             events += sign * float(np.interp(at, clock, [each.events for each in one]))
             cpu_s += sign * float(np.interp(at, clock, [each.cpu_s for each in one]))
     return Measured(
-        events=sum(one[-1].events for one in working),
+        events=sum(one[-1].events for one in said if one) - before,
         seconds=end - begin,
         events_per_s=events / (end - begin),
         cpu_us_per_event=1e6 * cpu_s / events,

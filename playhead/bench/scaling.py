@@ -17,7 +17,8 @@ from playhead.bench.generator import Plan as Stream
 from playhead.bench.job import LATENCY_CYCLE, Shape, now_ms, send_backlog
 from playhead.bench.live import sent_by, start_generator
 from playhead.bench.machine import this_machine
-from playhead.bench.running import Alerts, Report, Running, run_topics, split_name
+from playhead.bench.programs import Report, split_name
+from playhead.bench.running import Alerts, Running, run_topics
 from playhead.bench.scaling_results import Rebalance, Scale, ScalingResult
 from playhead.brokers import client_config
 from topics import TELEMETRY
@@ -166,7 +167,7 @@ def _around(
 ) -> Rebalance:
     """Return what the alerts show of one change."""
     begin, end = span
-    late = [at - origin for origin, at, _ in found if begin <= origin <= end]
+    late = [at - origin for origin, at, _ in found if begin < at <= end]
     return Rebalance(
         what=what,
         rate_per_s=rate_per_s,
@@ -178,15 +179,19 @@ def _around(
 
 
 def longest_silence_ms(found: Sequence[tuple[float, float, int]], begin: float, end: float) -> float:
-    """Return the longest time without an alert of one partition, of those that reach into the span.
+    """Return the longest time without an alert of one partition, of those that end within the span.
+
+    A silence that ends later is that of the next change, which has begun by then.
 
     >>> longest_silence_ms([(0, 5, 0), (0, 9, 0), (0, 30, 0), (0, 5, 1), (0, 10, 1)], 20, 40)
     21.0
+    >>> longest_silence_ms([(0, 5, 0), (0, 9, 0), (0, 30, 0), (0, 5, 1), (0, 10, 1)], 5, 20)
+    5.0
     """
     longest = 0.0
     for partition in {each for _, _, each in found}:
         times = np.array(sorted(at for _, at, each in found if each == partition))
-        gaps, starts = np.diff(times), times[:-1]
-        within = gaps[(times[1:] > begin) & (starts < end)]
+        gaps, ends = np.diff(times), times[1:]
+        within = gaps[(ends > begin) & (ends <= end)]
         longest = max(longest, float(within.max(initial=0.0)))
     return longest

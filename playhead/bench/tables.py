@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from playhead.bench.memory_results import Memory, MemoryResult
+from playhead.bench.recovery_results import Recovery, RecoveryResult
 from playhead.bench.results import Latency, Throughput
 from playhead.bench.scaling_results import Rebalance, Scale
 
@@ -45,6 +49,28 @@ REBALANCE_HEAD: Final = (
     "while nothing changes, s",
     "slowest alert, s",
     "episodes lost",
+)
+RECOVERY_HEAD: Final = (
+    "contestant",
+    "events/s",
+    "kills",
+    "series lost",
+    "taken over, s",
+    "first output, s",
+    "caught up, s",
+    "to lane",
+)
+MEMORY_HEAD: Final = (
+    "contestant",
+    "events",
+    "events/s",
+    "before, MB",
+    "after a tenth, MB",
+    "peak, MB",
+    "growth, MB",
+    "peak to lane",
+    "bytes a series",
+    "to lane",
 )
 
 
@@ -107,6 +133,69 @@ def rebalance_cells(row: Rebalance) -> list[str]:
         f"{row.slowest_alert_s:.2f}",
         str(row.lost),
     ]
+
+
+def recovery_cells(result: RecoveryResult) -> list[list[str]]:
+    """Return a row of each contestant, in the order of `RECOVERY_HEAD`: medians, and the range of several."""
+    names = list(dict.fromkeys(kill.contestant for kill in result.kills))
+    caught_up = {name: median_of(result.kills, name, "caught_up_s") for name in names}
+    rows = []
+    for name in names:
+        kills = [kill for kill in result.kills if kill.contestant == name]
+        timed = [
+            _range([getattr(kill, field) for kill in kills])
+            for field in ("taken_over_s", "first_output_s", "caught_up_s")
+        ]
+        rows.append(
+            [
+                name,
+                f"{kills[0].rate_per_s:,.0f}",
+                str(len(kills)),
+                f"{statistics.median(kill.series for kill in kills):,.0f}",
+                *timed,
+                ratio(to_lane(caught_up, name)),
+            ]
+        )
+    return rows
+
+
+def memory_cells(result: MemoryResult) -> list[list[str]]:
+    """Return a row of each contestant, in the order of `MEMORY_HEAD`."""
+    peaks = {each.contestant: each.few.peak_mb for each in result.contestants}
+    series = {each.contestant: each.bytes_per_series for each in result.contestants}
+    return [_memory_cells(each, peaks, series) for each in result.contestants]
+
+
+def _memory_cells(row: Memory, peaks: Mapping[str, float], series: Mapping[str, float]) -> list[str]:
+    few = row.few
+    return [
+        row.contestant,
+        f"{few.events:,}",
+        f"{few.events_per_s:,.0f}",
+        *(f"{each:,.0f}" for each in (few.started_mb, few.warm_mb, few.peak_mb, few.growth_mb)),
+        ratio(to_lane(peaks, row.contestant)),
+        f"{row.bytes_per_series:,.0f}",
+        ratio(to_lane(series, row.contestant)),
+    ]
+
+
+def median_of(kills: Sequence[Recovery], contestant: str, field: str) -> float:
+    """Return the median of a figure over the kills of one contestant."""
+    values: list[float] = [getattr(kill, field) for kill in kills if kill.contestant == contestant]
+    return statistics.median(values)
+
+
+def to_lane(values: Mapping[str, float], name: str) -> float | None:
+    """Return how many times the lane's figure another's is.
+
+    None where the lane did not take part, or a figure is less than nothing, as differences may be.
+    """
+    return values[name] / values["lane"] if values.get("lane", 0.0) > 0.0 <= values[name] else None
+
+
+def _range(values: Sequence[float]) -> str:
+    middle = f"{statistics.median(values):.1f}"
+    return middle if len(values) == 1 else f"{middle} ({min(values):.1f} to {max(values):.1f})"
 
 
 def ratio(value: float | None) -> str:

@@ -6,7 +6,6 @@ of progress; when its standard input ends, it makes sure of its output and ends 
 
 from __future__ import annotations
 
-import resource
 import sys
 import threading
 import time
@@ -18,6 +17,7 @@ import msgspec
 
 from config import Settings
 from playhead.bench.job import rules_of
+from playhead.bench.usage import cpu_seconds, peak_rss_mb
 from topics import ANOMALIES, TELEMETRY
 
 WATCH_S: Final = 0.02
@@ -31,7 +31,12 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """Topics, with the prefix."""
     anomalies: str
     group: str
+    client_id: str
+    """What the group knows this process by, or begins with it."""
+    session_timeout_s: float
+    """After which a process that says nothing is held to be dead."""
     state_dir: str
+    """Of this process alone."""
     threads: int
     cache_bytes: int
     rules: dict[str, Any]
@@ -49,14 +54,23 @@ class Progress(msgspec.Struct, frozen=True, tag_field="at", tag="progress"):
 
 
 def task_of(
-    settings: Settings, client: Mapping[str, Any], group: str, state_dir: str, *, threads: int, cache_mb: int
+    settings: Settings,
+    client: Mapping[str, Any],
+    *,
+    group: str,
+    client_id: str,
+    state_dir: str,
+    threads: int,
+    cache_mb: int,
 ) -> Task:
-    """Return the task of a contestant of the run that `settings` has the prefix of."""
+    """Return the task of one process of a contestant, in the run that `settings` has the prefix of."""
     return Task(
         brokers=str(client["bootstrap.servers"]),
         telemetry=TELEMETRY.full_name(settings.prefix),
         anomalies=ANOMALIES.full_name(settings.prefix),
         group=group,
+        client_id=client_id,
+        session_timeout_s=settings.engine.session_timeout_s,
         state_dir=state_dir,
         threads=threads,
         cache_bytes=cache_mb * 1_048_576,
@@ -85,10 +99,7 @@ def _tell(events: Callable[[], int]) -> None:
         count = events()
         if count != told:
             told = count
-            usage = resource.getrusage(resource.RUSAGE_SELF)
-            progress = Progress(
-                time.monotonic(), count, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
-            )
+            progress = Progress(time.monotonic(), count, cpu_seconds(), peak_rss_mb())
             sys.stdout.buffer.write(msgspec.json.encode(progress) + b"\n")
             sys.stdout.buffer.flush()
         time.sleep(WATCH_S)

@@ -13,13 +13,14 @@ import typer
 from rich.table import Table
 
 from config import load
+from playhead.cli.missing import tell_missing
 from playhead.cli.output import AsJson, Exit, fail, notes, people, print_json, tells_errors
 from playhead.cli.steps import Steps
 
 if TYPE_CHECKING:
     from playhead.bench.results import EngineResult
 
-AXIS_NAMES = ("series", "partitions", "record", "packing")
+AXIS_NAMES = ("series", "steady", "partitions", "record", "packing")
 
 
 @tells_errors
@@ -31,7 +32,10 @@ def bench_engine(
         typer.Option(help=f"Vary this too: {', '.join(AXIS_NAMES)}. May be given more than once."),
     ] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="All axes, all rates, two rounds of the base point: ten minutes.")
+        bool,
+        typer.Option(
+            "--full", help="All axes, all rates, two rounds of the base point: a quarter of an hour."
+        ),
     ] = False,
     contestants: Annotated[
         str, typer.Option(help="Who takes part, with commas; NAME-2 is two processes. Empty: all.")
@@ -82,6 +86,7 @@ def bench_engine(
             f"{result.machine.cores} cores): only ratios within this run mean something",
             soft_wrap=True,
         )
+    tell_missing(result.missing)
     if any(row.agrees is False for row in result.throughput):
         raise typer.Exit(int(Exit.FAILED))
 
@@ -101,5 +106,3 @@ def _show(result: EngineResult) -> None:
         for each in result.latency:
             live.add_row(*latency_cells(each))
         people.print(live)
-    for name, why in result.missing.items():
-        notes.print(f"[yellow]warning:[/] without {name}: {why}", soft_wrap=True)

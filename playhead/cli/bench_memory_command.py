@@ -1,8 +1,10 @@
-"""`playhead bench memory`: how much memory a worker takes while it drains a backlog."""
+"""`playhead bench memory`: how much memory a process takes while it drains a backlog."""
 
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,45 +13,56 @@ import typer
 from rich.table import Table
 
 from config import load
-from playhead.cli.output import AsJson, notes, people, print_json, tells_errors
-
-ROWS = 10
+from playhead.cli.missing import tell_missing
+from playhead.cli.output import AsJson, people, print_json, tells_errors
+from playhead.cli.steps import Steps
 
 
 @tells_errors
 def bench_memory(
-    events: Annotated[int, typer.Option(min=100_000, help="Backlog to drain.")] = 10_000_000,
+    events: Annotated[
+        int, typer.Option(min=100_000, help="Backlog of the fastest contestants.")
+    ] = 10_000_000,
     series: Annotated[int, typer.Option(min=10, help="Series that it is of.")] = 10_000,
+    many_series: Annotated[
+        int, typer.Option(min=11, help="Series of the second backlog, which tells what one costs.")
+    ] = 100_000,
     events_per_record: Annotated[int, typer.Option(min=1, max=10_000, help="1: not packed.")] = 1,
+    contestants: Annotated[str, typer.Option(help="Who takes part, with commas. Empty: all.")] = "",
     output: Annotated[Path | None, typer.Option("-o", help="Write the JSON here too.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw the run as SVG here.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Drain a backlog with one worker and look at its resident memory all the while.
+    """Drain a backlog with one process of each contestant and look at its memory all the while.
 
-    Example: [bold]playhead bench memory --events 1000000[/]
+    The lane first, then Faust, Quix Streams and Kafka Streams with the same job.
+
+    Example: [bold]playhead bench memory --events 1000000 --contestants lane,quix[/]
     """
     from playhead.bench import memory
+    from playhead.bench.memory_picture import draw
+    from playhead.bench.tables import MEMORY_HEAD, memory_cells
 
-    with notes.status("Starting") as spinner:
-        result = memory.run(
-            load(os.environ).settings,
-            events=events,
-            series=series,
-            events_per_record=events_per_record,
-            report=spinner.update,
-        )
+    plan = memory.Plan(
+        events=events,
+        series=series,
+        many_series=many_series,
+        packed=events_per_record,
+        contestants=[name for name in contestants.split(",") if name] or memory.CONTESTANTS,
+    )
+    command = shlex.join(["playhead", *sys.argv[1:]])
+    with Steps(plan.steps, quiet=as_json) as steps:
+        result = memory.run(load(os.environ).settings, plan, command, steps.report, steps.step)
     if output is not None:
         output.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+    if picture is not None:
+        picture.write_text(draw(result), encoding="utf-8")
     if as_json:
         print_json(result)
-        return
-    table = Table("after s", "events", "RSS MB", header_style="bold")
-    looks = [look for look in result.looks if look.events]
-    for look in [*looks[:: max(len(looks) // ROWS, 1)], looks[-1]]:
-        table.add_row(f"{look.seconds:.1f}", f"{look.events:,}", f"{look.rss_mb:.0f}")
-    people.print(table)
-    people.print(
-        f"{result.events:,} events in {result.seconds:.1f} s ({result.events_per_s:,.0f}/s): "
-        f"{result.started_mb:.0f} MB before, {result.warm_mb:.0f} MB after a tenth, "
-        f"peak {result.peak_mb:.0f} MB: growth {result.growth_mb:.0f} MB"
-    )
+    else:
+        people.print(f"{result.machine}")
+        table = Table(*MEMORY_HEAD, header_style="bold")
+        for row in memory_cells(result):
+            table.add_row(*row)
+        people.print(table)
+    tell_missing(result.missing)

@@ -35,7 +35,7 @@ class Steps:
             MofNCompleteColumn(),
             BarColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             console=notes,
             transient=True,
             disable=quiet or not notes.is_terminal,
@@ -48,7 +48,10 @@ class Steps:
         if not self._quiet and not notes.is_terminal:
             elapsed = time.monotonic() - self._began_s
             notes.print(
-                f"{elapsed:6.0f} s  {self._done}/{self._total}  {what}", highlight=False, soft_wrap=True
+                f"{elapsed:6.0f} s  {self._done}/{self._total}  {what}",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
             )
 
     def step(self) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import config
+from agents import sample_reader
 from agents.telemetry import SampleScorer
 from topics import ANOMALIES, SPENDING, TELEMETRY
 from topics.anomalies import Anomaly, AnomalyKind, Phase, Severity
@@ -312,9 +314,13 @@ TOLD = said(anomalies(PLAIN.process(FakeBatch("telemetry", 1, [single(row, None)
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(record_kinds, max_size=25), st.lists(st.integers(1, 200), max_size=8))
-def test_samples_are_scored_the_same_in_whatever_records_and_batches_they_come(
-    kinds: list[tuple[str, int]], sizes: list[int]
+@given(
+    st.lists(record_kinds, max_size=25),
+    st.lists(st.integers(1, 200), max_size=8),
+    st.sampled_from([1, 7, sample_reader.PIECE]),
+)
+def test_samples_are_scored_the_same_in_whatever_records_batches_and_pieces_they_come(
+    kinds: list[tuple[str, int]], sizes: list[int], piece: int
 ) -> None:
     records, bad = in_records(MANY, kinds)
     model = scorer()
@@ -324,7 +330,8 @@ def test_samples_are_scored_the_same_in_whatever_records_and_batches_they_come(
     for size in [*sizes, len(records)]:
         if records[at : at + size]:
             taken = FakeBatch("telemetry", 1, records[at : at + size], first_offset=at)
-            told += anomalies(model.process(taken))
+            with patch.object(sample_reader, "PIECE", piece):
+                told += anomalies(model.process(taken))
             refused, processed = refused + len(taken.refusals), processed + taken.processed
         at += size
 
@@ -344,6 +351,18 @@ def test_a_record_that_contradicts_its_key_is_scored_as_the_series_it_names() ->
     told = anomalies(model.process(batch(*lying, first_offset=400, key=b"payment/latency_p99_ms")))
 
     assert {anomaly.series for anomaly in told} == {"payment/cpu"}
+
+
+def test_a_record_that_spells_a_known_key_with_a_name_that_is_none_is_refused() -> None:
+    model = scorer()
+    model.process(batch(sample(0, 300.0, metric="c", service="/b")))
+    nameless = b'{"time_ms": %d, "service": "", "metric": "b/c", "value": 7}' % START_MS
+    taken = FakeBatch("telemetry", 1, [(b"/b/c", nameless, START_MS, False)], first_offset=1)
+
+    model.process(taken)
+
+    assert len(taken.refusals) == 1
+    assert taken.processed == 0
 
 
 def test_series_beyond_the_most_are_refused_and_the_others_go_on() -> None:

@@ -13,20 +13,24 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from config import load
 from models.anomaly.bank import BankDetector, EpisodePhase
 from models.anomaly.build import bank_figures
-from playhead.bench import others, report
+from playhead.bench import engine, others, report
 from playhead.bench.engine import compared
 from playhead.bench.engine_picture import draw
 from playhead.bench.errors import BenchError, ContestantMissingError
 from playhead.bench.job import BEYOND_MS, FAR_MS, Shape, limits_of, rules_of
 from playhead.bench.machine import Machine
+from playhead.bench.memory_results import MemoryResult
+from playhead.bench.programs import one_of, split_name
+from playhead.bench.recovery_results import RecoveryResult
 from playhead.bench.results import EngineResult, Latency, Throughput
 from playhead.bench.rules import fresh
-from playhead.bench.running import measure, split_name
+from playhead.bench.running import measure
 from playhead.bench.scaling_results import Rebalance, Scale, ScalingResult
 from playhead.bench.task import Progress
 from playhead.cli import app
@@ -171,6 +175,17 @@ def test_the_window_of_several_processes_is_where_all_have_work() -> None:
     assert (measured.events, measured.rss_mb) == (1_550, 130.0)
 
 
+def test_what_was_said_before_the_backlog_came_is_not_measured() -> None:
+    # A thousand samples to know the series by in the first two seconds, then 200/s from second 5 on.
+    known = [Progress(1.0, 500, 0.5, 50.0), Progress(2.0, 1_000, 0.6, 60.0)]
+    timed = [Progress(float(s), 1_000 + 200 * (s - 5), 0.1 * s, 70.0) for s in range(6, 9)]
+
+    measured = measure([known + timed], since_s=5.0)
+
+    assert (measured.events, measured.seconds, measured.events_per_s) == (600, 2.0, 200.0)
+    assert measured.cpu_us_per_event == pytest.approx(500.0)
+
+
 def test_processes_that_never_worked_together_are_not_measured() -> None:
     first = [Progress(float(s), s, 0.0, 1.0) for s in (1, 2)]
     second = [Progress(float(s), s, 0.0, 1.0) for s in (3, 4)]
@@ -185,6 +200,11 @@ def test_processes_that_never_worked_together_are_not_measured() -> None:
 )
 def test_a_number_behind_a_contestant_is_its_processes(text: str, found: tuple[str, int]) -> None:
     assert split_name(text) == found
+
+
+def test_a_contestant_of_which_several_processes_are_no_choice_is_refused() -> None:
+    with pytest.raises(BenchError, match="its name alone, quix"):
+        one_of("quix-2")
 
 
 @pytest.mark.parametrize("text", ["flink", "lane-0", "-2", "lane-x"])
@@ -218,7 +238,15 @@ def properties(schema: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(("name", "result"), [("engine", EngineResult), ("scaling", ScalingResult)])
+@pytest.mark.parametrize(
+    ("name", "result"),
+    [
+        ("engine", EngineResult),
+        ("scaling", ScalingResult),
+        ("recovery", RecoveryResult),
+        ("memory", MemoryResult),
+    ],
+)
 def test_the_json_of_results_keeps_every_field_it_had(name: str, result: type) -> None:
     kept = properties(json.loads((DATA / f"{name}.schema.json").read_text()))
 
@@ -246,7 +274,7 @@ def test_figures_are_put_into_a_document_and_replaced(tmp_path: Path) -> None:
 
 
 def test_scaling_and_results_of_any_shape_become_tables(tmp_path: Path) -> None:
-    document, scaling, other = tmp_path / "page.md", tmp_path / "s.json", tmp_path / "recovery.json"
+    document, scaling, other = tmp_path / "page.md", tmp_path / "s.json", tmp_path / "warmth.json"
     document.write_text("# Speed\n")
     scale = Scale(
         processes=2,
@@ -277,7 +305,7 @@ def test_scaling_and_results_of_any_shape_become_tables(tmp_path: Path) -> None:
     scaling.write_bytes(msgspec.json.encode(result))
     other.write_text(json.dumps({"series": 100_000, "recovered_s": 3.25, "steps": [{"at_s": 1, "mb": 80.5}]}))
 
-    assert report.write_into(document, [scaling, other]) == ["scaling", "recovery"]
+    assert report.write_into(document, [scaling, other]) == ["scaling", "warmth"]
 
     written = document.read_text()
     assert "| 2 | 4 | 500,000 | 1.60 | 2.00 | 0.50 | 400 |" in written
@@ -305,6 +333,21 @@ def test_the_picture_is_svg_with_every_contestant_and_nothing_to_fetch() -> None
     assert ElementTree.fromstring(picture).tag.endswith("svg")
     assert all(name in picture for name in ("lane", "faust", "ceiling", "10,000"))
     assert "http" not in picture.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_figures_that_are_missing_are_told_and_make_the_command_fail(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    result = replace(engine_result(), throughput=engine_result().throughput[:3])
+    assert all(row.agrees for row in result.throughput)
+    monkeypatch.setattr(engine, "run", lambda *_: result)
+    written = tmp_path / "engine.json"
+
+    told = CliRunner().invoke(app, ["bench", "engine", "-o", str(written)])
+
+    assert told.exit_code == 1
+    assert "without quix: no uv" in told.stderr
+    assert msgspec.json.decode(written.read_bytes(), type=EngineResult) == result
 
 
 def test_an_unknown_axis_is_a_usage_error_that_names_the_axes() -> None:

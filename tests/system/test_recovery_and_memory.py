@@ -8,9 +8,6 @@ import pytest
 
 from config import Settings, load
 from playhead.bench import memory, recovery
-from playhead.bench.backlog import Backlog
-from playhead.packing import unpack
-from topics import TELEMETRY
 
 RECOVERY_BOUND_S = 10.0
 """From a kill until all is watched again."""
@@ -27,9 +24,16 @@ def settings(kafka: Any) -> Settings:
     return load({"PLAYHEAD_BROKERS": kafka.brokers}).settings
 
 
-def test_a_killed_worker_is_replaced_within_the_bound(settings: Settings) -> None:
-    result = recovery.run(settings, series=10_000, rate=5_000, kills=1, report=lambda line: None)
+def nothing() -> None:
+    pass
 
+
+def test_a_killed_process_is_replaced_within_the_bound(settings: Settings) -> None:
+    plan = recovery.Plan(series=10_000, rate_per_s=5_000, kills=1, contestants=["lane"])
+
+    result = recovery.run(settings, plan, "a test", lambda line: None, nothing)
+
+    assert result.missing == {}
     (kill,) = result.kills
     print(f"\n{kill}")
     assert kill.series >= 2_500
@@ -37,36 +41,28 @@ def test_a_killed_worker_is_replaced_within_the_bound(settings: Settings) -> Non
     assert 0.0 < kill.first_output_s <= kill.caught_up_s < BUSY_MACHINE * RECOVERY_BOUND_S
 
 
+def test_another_contestant_is_killed_by_the_same_rules(settings: Settings) -> None:
+    plan = recovery.Plan(series=1_000, rate_per_s=1_000, kills=1, contestants=["quix"])
+
+    result = recovery.run(settings, plan, "a test", lambda line: None, nothing)
+
+    print(f"\n{result}")
+    assert result.missing == {}
+    (kill,) = result.kills
+    assert kill.outputs > 0
+    assert settings.engine.session_timeout_s / 2 < kill.taken_over_s < kill.first_output_s
+
+
 def test_memory_does_not_grow_with_the_backlog(settings: Settings) -> None:
-    result = memory.run(
-        settings, events=1_000_000, series=2_000, events_per_record=1, report=lambda line: None
-    )
+    plan = memory.Plan(events=500_000, series=2_000, many_series=50_000, packed=1, contestants=["lane"])
 
+    result = memory.run(settings, plan, "a test", lambda line: None, nothing)
+
+    assert result.missing == {}
+    (lane,) = result.contestants
     print(
-        f"\n{result.events:,} events: {result.started_mb:.0f} MB before, {result.warm_mb:.0f} MB warm, "
-        f"peak {result.peak_mb:.0f} MB"
+        f"\n{lane.few.events:,} events: {lane.few.started_mb:.0f} MB before, {lane.few.warm_mb:.0f} MB warm, "
+        f"peak {lane.few.peak_mb:.0f} MB, {lane.bytes_per_series:.0f} B a series"
     )
-    assert result.events == 1_000_000
-    assert result.growth_mb < GROWTH_BOUND_MB
-
-
-@pytest.mark.parametrize("events_per_record", [1, 7])
-def test_a_backlog_has_one_sample_of_every_series_in_each_turn(events_per_record: int) -> None:
-    backlog = Backlog(40, events_per_record=events_per_record, outlier_every=10)
-
-    for _ in range(2):
-        wires = list(backlog.turn())
-
-        samples = [
-            sample
-            for wire in wires
-            for sample in (
-                unpack(TELEMETRY, wire.value) if wire.key is None else [TELEMETRY.decode(wire.value)]
-            )
-        ]
-        assert sum(wire.events for wire in wires) == len(samples) == 40
-        assert len({TELEMETRY.key_of(sample) for sample in samples}) == 40
-        assert sum(sample.value > 1_000 for sample in samples) == 4
-        for wire in wires:
-            if wire.key is not None:
-                assert wire.key.decode() == TELEMETRY.key_of(TELEMETRY.decode(wire.value))
+    assert lane.few.events == lane.many.events == 500_000
+    assert lane.few.growth_mb < GROWTH_BOUND_MB

@@ -282,7 +282,14 @@ public final class Scoring {
         settings.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, task.get("threads").intValue());
         settings.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, task.get("cache_bytes").longValue());
         settings.put(StreamsConfig.REPLICATION_FACTOR_CONFIG, 1);
+        // A process that joins gets its share at once: by default it may wait for ten minutes, restoring state.
+        settings.put(StreamsConfig.ACCEPTABLE_RECOVERY_LAG_CONFIG, Long.MAX_VALUE);
+        settings.put(StreamsConfig.CLIENT_ID_CONFIG, task.get("client_id").textValue());
         settings.put(ConsumerConfig.AUTO_OFFSET_RESET_CONFIG, "earliest");
+        settings.put(ConsumerConfig.ISOLATION_LEVEL_CONFIG, "read_committed");
+        int sessionMs = (int) (task.get("session_timeout_s").doubleValue() * 1000);
+        settings.put(ConsumerConfig.SESSION_TIMEOUT_MS_CONFIG, sessionMs);
+        settings.put(ConsumerConfig.HEARTBEAT_INTERVAL_MS_CONFIG, sessionMs / 4);
         settings.put(StreamsConfig.producerPrefix(ProducerConfig.LINGER_MS_CONFIG), 5);
         return settings;
     }
