@@ -33,7 +33,10 @@ class TopicTools:
 
     def send(self, spec: AnySpec, records: Iterable[Record | bytes | None], key: bytes | None = None) -> None:
         """Write `records`, encoded or as they are, and return once the broker has them."""
-        producer = Producer(self.client | {"partitioner": "murmur2_random", "linger.ms": 5})
+        # Idempotent, so that a batch sent again, as to a topic just made, is not doubled or out of order.
+        producer = Producer(
+            self.client | {"partitioner": "murmur2_random", "linger.ms": 5, "enable.idempotence": True}
+        )
         failures: list[object] = []
         for record in records:
             whole = isinstance(record, Record)

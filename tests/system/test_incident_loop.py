@@ -98,7 +98,9 @@ class Loop:
         self.prefix = prefix
         self.client = {"bootstrap.servers": brokers}
         TopicsAdmin(self.client).create(wanted(ALL, prefix))
-        self._producer = Producer({**self.client, "partitioner": "murmur2_random", "linger.ms": 0})
+        self._producer = Producer(
+            {**self.client, "partitioner": "murmur2_random", "linger.ms": 0, "enable.idempotence": True}
+        )
 
     def send_twice(self, spec: AnySpec, records: Iterable[Record]) -> None:
         for record in records:

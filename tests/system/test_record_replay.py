@@ -73,7 +73,7 @@ def beats(count: int) -> list[Beat]:
 
 def send_oddities(topics: TopicTools) -> None:
     """Write what no contract foresees, headers and packed records included."""
-    producer = Producer(topics.client)
+    producer = Producer(topics.client | {"enable.idempotence": True})
     name = TELEMETRY.full_name(topics.prefix)
     packed = b'{"series":["s/m"],"which":[0,0],"time_ms":[1000100,1000200],"value":[1,2]}'
     producer.produce(name, packed, None, 3, headers=PACKED_HEADERS)

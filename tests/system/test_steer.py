@@ -53,7 +53,7 @@ class Hands:
         self.steer = CommandLine({"PLAYHEAD_BROKERS": brokers, "PLAYHEAD_PREFIX": prefix})
 
     def send(self, spec: AnySpec, *records: Record) -> None:
-        producer = Producer({**self._client, "partitioner": "murmur2_random"})
+        producer = Producer({**self._client, "partitioner": "murmur2_random", "enable.idempotence": True})
         for record in records:
             key = spec.key_of(record).encode()
             producer.produce(spec.full_name(self._prefix), key=key, value=spec.encode(record))
