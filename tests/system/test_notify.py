@@ -19,7 +19,7 @@ from playhead.engine.local_server import free_port
 from playhead.newest import newest
 from playhead.notify.fields import iso
 from playhead.notify.signing import is_ours
-from topics import ALL, ANOMALIES, DELIVERIES, INCIDENTS
+from topics import ALL, ANOMALIES, DELIVERIES, INCIDENTS, SPENDING
 from topics.anomalies import AnomalyKind, Phase, Severity
 from topics.deliveries import DeliveryStatus
 from topics.incidents import Incident, IncidentState
@@ -125,7 +125,7 @@ def test_an_alertmanager_is_told_of_incidents_and_tells_its_own_alerts(
     with gateway, manager:
         settings = receivers(manager={"url": manager.url, "kind": "alertmanager"})
         settings |= {"PLAYHEAD_NOTIFY__RENEW_S": "0.5", "PLAYHEAD_NOTIFY__LAPSE_S": "3"}
-        agents = ("notify", "incidents")
+        agents = ("notify", "incidents", "foreign")
         with WorkerProcess(kafka.brokers, topic_prefix, tmp_path, agents, **settings) as worker:
             worker.wait_until_ready()
             topics.send(INCIDENTS, [incident("a")])
@@ -149,9 +149,11 @@ def test_an_alertmanager_is_told_of_incidents_and_tells_its_own_alerts(
             opened = eventually(lambda: payment(IncidentState.OPEN), "an incident of the alert")
             manager.post({**began, "endsAt": now_iso()})
             eventually(lambda: payment(IncidentState.RESOLVED), "the end of the incident")
+            spent = eventually(lambda: topics.read(SPENDING), "the page in the ledger of the budget")
 
     assert opened is not None
     assert (opened.summary, opened.severity) == ("payment: payments fail", Severity.CRITICAL)
+    assert [(each.detector.rpartition("/")[0], each.pages) for each in spent] == [("foreign/HighErrors", 1)]
     told = topics.read(ANOMALIES)
     assert {each.subject for each in told} == {"payment"}, "our own alerts do not come back"
     assert [each.phase for each in told] == [Phase.START, Phase.END]
