@@ -1,4 +1,4 @@
-"""The brain over simulated fleets: three of each kind of fault here, a thousand by `playhead lab fleets`."""
+"""The brain over simulated fleets: two of each kind of fault here, a thousand by `playhead lab fleets`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from playhead.lab.fleets_picture import draw as draw_picture
 from playhead.lab.world import FaultStory, World, draw
 
 SETTINGS = load({}).settings.fleets
-OF_EACH = 3
+OF_EACH = 2
 PROPERTIES = [
     "no oscillation",
     "flapping is damped",
