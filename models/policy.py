@@ -374,7 +374,10 @@ class PolicyEngine:
         if lease is not None and lease.target == command.target and lease.away_from == command.away_from:
             return lease.demand_gbps  # some have left since: what they asked for then is the bound
         cause = incident.causes[0] if incident.causes else None
-        if cause is None or cause.of_cdn is None or cause.cell.get(CDN) != command.away_from:
+        if cause is None or not cause.of_cdn or cause.cell.get(CDN) != command.away_from:
+            return None
+        # Nobody is addressed by the bitrate of the moment: an audience may be wider than the cell counted.
+        if not cause.cell.items() - {(CDN, command.away_from)} <= command.audience.items():
             return None
         margin = self._settings.viewer_load_margin
         return min(margin * cause.of_cdn, 1.0) * loads[command.away_from].demand_gbps

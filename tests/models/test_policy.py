@@ -341,6 +341,17 @@ def test_an_audience_needs_room_for_its_own_viewers_only() -> None:
     assert all_of_it.share < own.share
 
 
+@pytest.mark.parametrize("also", [{"bitrate_kbps": "4300"}, {"p2p": "0"}, {"region": ""}])
+def test_an_audience_wider_than_its_cause_counts_with_all_of_its_cdn(also: dict[str, str]) -> None:
+    cell = {"cdn": "7", "isp": "3"} | also
+    cause = Cause(cell=cell, score=0.9, excess_viewers=890, explained=0.9, contrast="", of_cdn=0.1)
+
+    steer, *_ = decided(incident(cause=cell, causes=[cause])).commands
+
+    assert steer.audience == {"isp": "3"}
+    assert steer.demand_gbps is None
+
+
 def test_a_cdn_that_others_are_steered_away_from_is_no_backup() -> None:
     left = answer(audience="isp=9", incident="other", away_from="5", pathway_priority=["6", "5"])
 
