@@ -54,6 +54,8 @@ class Leaves:
     """Shape (cells, `COLUMNS`)."""
     sketches: dict[str, BucketCounts]
     window: MergedWindow
+    partial: bool = False
+    """Whether some leaves of the scope are left out."""
 
     def inside(self, cell: Cell) -> NDArray[np.bool_]:
         """Return which leaves are in `cell`; none where it has a dimension that they have not."""
@@ -82,7 +84,11 @@ class Leaves:
             kept = which[sketch.cell]
             sketches[name] = BucketCounts(place[sketch.cell[kept]], sketch.bucket[kept], sketch.count[kept])
         return replace(
-            self, cells=[self.cells[row] for row in rows.tolist()], sums=self.sums[rows], sketches=sketches
+            self,
+            cells=[self.cells[row] for row in rows.tolist()],
+            sums=self.sums[rows],
+            sketches=sketches,
+            partial=True,
         )
 
     @property

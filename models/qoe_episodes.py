@@ -129,8 +129,11 @@ class Teller:
 
 
 def _of_cdn(cell: Cell, leaves: Leaves) -> float | None:
-    """Return which share of the viewers of a cell's CDN is in it; None where it names none, or has nobody."""
-    if CDN not in cell:
+    """Return which share of the viewers of a cell's CDN is in it; None where it names none, or has nobody.
+
+    Among some of the viewers only, a cell may be less of its CDN than it is among all: then it is not known.
+    """
+    if CDN not in cell or leaves.partial:
         return None
     of_all = leaves.matching({CDN: cell[CDN]})[AT["viewers"]]
     return min(float(leaves.matching(cell)[AT["viewers"]] / of_all), 1.0) if of_all > 0 else None

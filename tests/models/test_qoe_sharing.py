@@ -169,6 +169,17 @@ def test_two_causes_at_once_are_an_episode_each() -> None:
     assert [(each.phase, each.subject) for each in ends] == [(Phase.END, "isp=y")]
 
 
+def test_which_part_of_its_cdn_a_cause_is_cannot_be_told_from_those_a_shared_cause_leaves() -> None:
+    model = learned()
+    shared = {("*", "b", "*"): 0.2}
+    (first,) = [each for each in said(model, window(5, shared)) if each.phase is Phase.START]
+    own = [each for each in said(model, window(6, {**shared, ("t00", "a", "y"): 0.3})) if each.scope]
+
+    assert first.causes[0].of_cdn == 1.0
+    assert own
+    assert {each.causes[0].of_cdn for each in own} == {None}
+
+
 def test_titles_that_are_hit_later_join_without_an_episode_of_their_own() -> None:
     half = {(title, "b", "*"): 0.2 for title in FORTY[::2]}
     model = learned()
