@@ -22,6 +22,8 @@ from playhead.engine.local_redis import LocalRedis
 from playhead.engine.local_server import HOST, free_port
 
 HERE = Path(__file__).parent
+LONGEST = ("test_delivery", "test_players_closed_loop", "test_produce_subscribe", "test_recovery_and_memory")
+"""Files that take minutes: first, so that none is left for one process while the other has nothing to do."""
 
 
 class Kafka(Protocol):
@@ -43,6 +45,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.system)
             # Brokers that stop and start take their time on a busy machine; a test's own limit comes first.
             item.add_marker(pytest.mark.timeout(400))
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
 
 
 @pytest.fixture(scope="session")
