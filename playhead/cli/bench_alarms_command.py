@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.table import Table
 
 from config import load
+from playhead.cli.bench_results import Output, Picture, write_json, write_picture
 from playhead.cli.meter import Meter
 from playhead.cli.output import AsJson, Exit, fail, notes, people, print_json, tells_errors
 
@@ -27,8 +27,8 @@ def bench_alarms(
     labels: Annotated[
         Path | None, typer.Option(help="... with the labelled windows by file, as JSON.")
     ] = None,
-    output: Annotated[Path | None, typer.Option("-o", help="Write the JSON here too.")] = None,
-    picture: Annotated[Path | None, typer.Option(help="Draw the simulation as SVG here.")] = None,
+    output: Output = None,
+    picture: Picture = None,
     as_json: AsJson = False,
 ) -> None:
     """Count the false pages of simulated healthy series against the budget, and time injected faults.
@@ -53,10 +53,8 @@ def bench_alarms(
             seed=seed,
             progress=meter.update,
         )
-    if output is not None:
-        output.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
-    if picture is not None:
-        picture.write_text(draw(result), encoding="utf-8")
+    write_json(result, output)
+    write_picture(result, picture, draw)
     if as_json:
         print_json(result)
         return

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.table import Table
 
+from playhead.cli.bench_results import Output, Picture, write_json, write_picture
 from playhead.cli.output import AsJson, notes, people, print_json, tells_errors
 
 PARTITIONS = (16, 64, 256, 1024)
@@ -22,8 +21,8 @@ def bench_assignment(
     workers: Annotated[int, typer.Option(min=2, max=PARTITIONS[0], help="Workers.")] = 16,
     keys: Annotated[int, typer.Option(min=100, help="Series.")] = 100_000,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 1,
-    output: Annotated[Path | None, typer.Option("-o", help="Write the JSON here too.")] = None,
-    picture: Annotated[Path | None, typer.Option(help="Draw it as SVG here.")] = None,
+    output: Output = None,
+    picture: Picture = None,
     as_json: AsJson = False,
 ) -> None:
     """Simulate what assignors move when workers come and go, and what hot keys do to partitions and workers.
@@ -43,10 +42,8 @@ def bench_assignment(
             trials=TRIALS,
             seed=seed,
         )
-    if output is not None:
-        output.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
-    if picture is not None:
-        picture.write_text(draw(result), encoding="utf-8")
+    write_json(result, output)
+    write_picture(result, picture, draw)
     if as_json:
         print_json(result)
         return

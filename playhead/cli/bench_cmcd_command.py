@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.table import Table
 
 from config import load
+from playhead.cli.bench_results import Output, write_json
 from playhead.cli.output import AsJson, notes, people, print_json, tells_errors
 
 
@@ -22,7 +21,7 @@ def bench_cmcd(
     batch: Annotated[
         list[int] | None, typer.Option(min=1, help="Reports to a request; give it several times for several.")
     ] = None,
-    output: Annotated[Path | None, typer.Option("-o", help="Write the JSON here too.")] = None,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure how many reports one core of the gateway takes, beside a plain FastAPI endpoint.
@@ -40,8 +39,7 @@ def bench_cmcd(
             batches=batch or [1, 20],
             report=spinner.update,
         )
-    if output is not None:
-        output.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+    write_json(result, output)
     if as_json:
         print_json(result)
         return

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 from rich.table import Table
 
 from config import load
+from playhead.cli.bench_results import Output, Picture, called, write_json, write_picture
 from playhead.cli.missing import tell_missing
 from playhead.cli.output import AsJson, Exit, fail, notes, people, print_json, tells_errors
 from playhead.cli.steps import Steps
@@ -44,8 +41,8 @@ def bench_engine(
         list[float] | None, typer.Option(min=100, help="Events a second while latency is measured.")
     ] = None,
     seconds: Annotated[float, typer.Option(min=0, help="How long, at each rate; 0 for no latency.")] = 10,
-    output: Annotated[Path | None, typer.Option("-o", help="Write the JSON here too.")] = None,
-    picture: Annotated[Path | None, typer.Option(help="Draw the run as SVG here.")] = None,
+    output: Output = None,
+    picture: Picture = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure the telemetry lane beside plain Faust, Quix Streams, Kafka Streams and the client's ceiling.
@@ -69,13 +66,10 @@ def bench_engine(
         rates_per_s=engine.RATES_PER_S if full else tuple(rate or engine.RATES_PER_S[:1]),
         latency_seconds=seconds,
     )
-    command = shlex.join(["playhead", *sys.argv[1:]])
     with Steps(plan.steps, quiet=as_json) as steps:
-        result = engine.run(load(os.environ).settings, plan, command, steps.report, steps.step)
-    if output is not None:
-        output.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
-    if picture is not None:
-        picture.write_text(draw(result), encoding="utf-8")
+        result = engine.run(load(os.environ).settings, plan, called(), steps.report, steps.step)
+    write_json(result, output)
+    write_picture(result, picture, draw)
     if as_json:
         print_json(result)
     else:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.table import Table
 
 from config import load
+from playhead.cli.bench_results import Output, write_json
 from playhead.cli.output import AsJson, notes, people, print_json, tells_errors
 
 
@@ -18,7 +17,7 @@ from playhead.cli.output import AsJson, notes, people, print_json, tells_errors
 def bench_learned(
     series: Annotated[int, typer.Option(min=1, help="Series judged side by side.")] = 200,
     windows: Annotated[int, typer.Option(min=10, help="Windows of each, once the models are warm.")] = 100,
-    output: Annotated[Path | None, typer.Option("-o", help="Write the JSON here too.")] = None,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure what a window costs each learned model, and how many series a core sustains at the cadence.
@@ -29,8 +28,7 @@ def bench_learned(
 
     with notes.status("Measuring") as spinner:
         result = learned.run(load(os.environ).settings, series=series, windows=windows, report=spinner.update)
-    if output is not None:
-        output.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+    write_json(result, output)
     if as_json:
         print_json(result)
         return

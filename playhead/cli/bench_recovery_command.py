@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
-from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.table import Table
 
 from config import load
+from playhead.cli.bench_results import Output, Picture, called, write_json, write_picture
 from playhead.cli.missing import tell_missing
 from playhead.cli.output import AsJson, people, print_json, tells_errors
 from playhead.cli.steps import Steps
@@ -26,8 +23,8 @@ def bench_recovery(
     ] = 20_000.0,
     kills: Annotated[int, typer.Option(min=1, help="How often a process of each is killed.")] = 3,
     contestants: Annotated[str, typer.Option(help="Who takes part, with commas. Empty: all.")] = "",
-    output: Annotated[Path | None, typer.Option("-o", help="Write the JSON here too.")] = None,
-    picture: Annotated[Path | None, typer.Option(help="Draw the run as SVG here.")] = None,
+    output: Output = None,
+    picture: Picture = None,
     as_json: AsJson = False,
 ) -> None:
     """Kill one of two processes under load and time the other: taken over, first new output, caught up.
@@ -43,13 +40,10 @@ def bench_recovery(
     plan = recovery.Plan(
         series, rate, kills, [name for name in contestants.split(",") if name] or recovery.CONTESTANTS
     )
-    command = shlex.join(["playhead", *sys.argv[1:]])
     with Steps(plan.steps, quiet=as_json) as steps:
-        result = recovery.run(load(os.environ).settings, plan, command, steps.report, steps.step)
-    if output is not None:
-        output.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
-    if picture is not None:
-        picture.write_text(draw(result), encoding="utf-8")
+        result = recovery.run(load(os.environ).settings, plan, called(), steps.report, steps.step)
+    write_json(result, output)
+    write_picture(result, picture, draw)
     if as_json:
         print_json(result)
     else:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
-from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.table import Table
 
 from config import load
+from playhead.cli.bench_results import Output, called, write_json
 from playhead.cli.output import AsJson, Exit, fail, people, print_json, tells_errors
 from playhead.cli.steps import Steps
 
@@ -26,7 +23,7 @@ def bench_scaling(
     rate: Annotated[
         float, typer.Option(min=0, help="Events a second while workers come and go; 0 leaves that out.")
     ] = 20_000,
-    output: Annotated[Path | None, typer.Option("-o", help="Write the JSON here too.")] = None,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure the lane with several worker processes, and what its outputs show of workers that come and go.
@@ -42,11 +39,9 @@ def bench_scaling(
         packed=packed,
         rebalance_rate_per_s=rate,
     )
-    command = shlex.join(["playhead", *sys.argv[1:]])
     with Steps(plan.steps, quiet=as_json) as steps:
-        result = scaling.run(load(os.environ).settings, plan, command, steps.report, steps.step)
-    if output is not None:
-        output.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+        result = scaling.run(load(os.environ).settings, plan, called(), steps.report, steps.step)
+    write_json(result, output)
     if as_json:
         print_json(result)
         return

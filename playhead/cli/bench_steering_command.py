@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.table import Table
 
 from config import load
+from playhead.cli.bench_results import Output, write_json
 from playhead.cli.output import AsJson, notes, people, print_json, tells_errors
 
 
@@ -21,7 +20,7 @@ def bench_steering(
     rate: Annotated[float, typer.Option(min=1, help="Polls a second.")] = 1_000,
     seconds: Annotated[float, typer.Option(min=1, help="... for so long.")] = 20,
     commands: Annotated[int, typer.Option(min=1, help="Commands whose effect is awaited.")] = 100,
-    output: Annotated[Path | None, typer.Option("-o", help="Write the JSON here too.")] = None,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure steering answers over HTTP under load, and the time from a command to a changed answer.
@@ -42,8 +41,7 @@ def bench_steering(
             commands=commands,
             report=spinner.update,
         )
-    if output is not None:
-        output.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+    write_json(result, output)
     if as_json:
         print_json(result)
         return
