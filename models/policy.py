@@ -10,18 +10,18 @@ Decisions follow from the incident, from what was decided for it before, and fro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from config.sections import PolicySettings
 from models import words
-from models.cdn_loads import CdnLoad, backups
+from models.cdn_loads import CdnLoad
 from models.faults import Fault, recognise
 from models.guards import Held, dry_run, in_force, taken, too_small
 from models.leases import command_behind
 from models.levers import CDN, Choice, Lever, choose
-from models.node_health import ailing
+from models.moving import within_room
 from models.obedience import Key, signed
 from models.returning import no_room_back, on_the_way_back
 from models.surroundings import Surroundings, described
@@ -273,7 +273,7 @@ class PolicyEngine:
             command = msgspec.structs.replace(
                 command, evidence=[words.sentence(f"{fault.kind}: {fault.said}"), *command.evidence]
             )
-            return self._steered(decided, incident, command, share, loads, around)
+            return within_room(command, share, decided.lease, incident, loads, around, self._settings)
         return msgspec.structs.replace(command, share=share)
 
     def _wanted_share(
@@ -310,77 +310,6 @@ class PolicyEngine:
             f"{name} is at {words.percent(load.ratio)}" for name, load in meant.items() if load.ratio >= bound
         ]
         return words.listed(full) if full else ""
-
-    def _steered(
-        self,
-        decided: Decided,
-        incident: Incident,
-        command: Command,
-        share: float,
-        loads: dict[str, CdnLoad],
-        around: Surroundings,
-    ) -> Command | Held:
-        away_from = command.away_from
-        if away_from not in loads:
-            age = words.lasting(self._settings.max_report_age_s * 1_000)
-            return Held(
-                f"no load report of {CDN} {away_from} is younger than {age}: how much would move is unknown",
-                command.kind,
-            )
-        others = [
-            each for each in in_force(around.answers, incident.time_ms) if each.audience != command.target
-        ]
-        ill = ailing(around.incidents, command.audience, incident.incident)
-        command = msgspec.structs.replace(
-            command, demand_gbps=self._asked_gbps(decided, incident, command, loads)
-        )
-        found = backups(
-            loads,
-            away_from,
-            share,
-            command.limits.max_load,
-            others,
-            self._settings,
-            ill,
-            already=_taking(decided.lease, command),
-            most_gbps=command.demand_gbps,
-        )
-        if not found.split:
-            said = "; ".join(found.said) or "no other CDN reports its load"
-            return Held(f"no CDN can take viewers of {away_from}: {said}", command.kind)
-        before = decided.lease
-        if before is not None and incident.time_ms >= before.expires_ms:
-            before = None
-        if before is not None and before.target == command.target and before.ramp:
-            # Bad again on the way back: those who have returned go where they were a moment ago.
-            return msgspec.structs.replace(
-                command, share=before.share, split=before.split, pathway_priority=before.pathway_priority
-            )
-        if before is not None and before.target == command.target and found.share < before.share:
-            return Held("more are moved already than there is room for now", command.kind, silent=True)
-        return msgspec.structs.replace(
-            command,
-            share=found.share,
-            split=found.split if len(found.split) > 1 else {},
-            pathway_priority=[*found.order, away_from],  # last, for players whom nothing else serves
-            alternatives=[*command.alternatives, *found.said],
-        )
-
-    def _asked_gbps(
-        self, decided: Decided, incident: Incident, command: Command, loads: Mapping[str, CdnLoad]
-    ) -> float | None:
-        """Return what the audience asks of the CDN it leaves, or None where its viewers were not counted."""
-        lease = decided.lease
-        if lease is not None and lease.target == command.target and lease.away_from == command.away_from:
-            return lease.demand_gbps  # some have left since: what they asked for then is the bound
-        cause = incident.causes[0] if incident.causes else None
-        if cause is None or not cause.of_cdn or cause.cell.get(CDN) != command.away_from:
-            return None
-        # Nobody is addressed by the bitrate of the moment: an audience may be wider than the cell counted.
-        if not cause.cell.items() - {(CDN, command.away_from)} <= command.audience.items():
-            return None
-        margin = self._settings.viewer_load_margin
-        return min(margin * cause.of_cdn, 1.0) * loads[command.away_from].demand_gbps
 
     # -- giving and undoing -------------------------------------------------------------------------------
 
@@ -428,13 +357,6 @@ class PolicyEngine:
         )
         after = msgspec.structs.replace(blank, generation=generation)
         return after, [Emission(COMMANDS, signed(command, self._key))]
-
-
-def _taking(lease: Command | None, command: Command) -> list[str]:
-    """Return the CDNs that take viewers of the audience by the lease in force."""
-    if lease is None or lease.target != command.target or command.time_ms >= lease.expires_ms:
-        return []
-    return list(lease.split) or lease.pathway_priority[:1]
 
 
 def _blank(decided: Decided) -> Decided:
