@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -25,6 +25,7 @@ from models.steering_state import Protocol
 from playhead.gateway.steering_endpoint import CORS, SteeringEndpoint
 from topics.catalogue import Title
 from topics.cdn import NodeReport
+from topics.delivery import Rendition
 
 PREFIX = "/v1/manifest"
 TAGS = ["delivery"]
@@ -50,6 +51,17 @@ class Play(BaseModel):
     connection_kbps: Kbps | None = None
 
 
+class Asked(BaseModel):
+    """What the address of a manifest says of who asks for it."""
+
+    device: Label = ""
+    connection_kbps: Kbps | None = None
+    viewer: Text = ""
+    isp: Text = ""
+    region: Text = ""
+    state: Annotated[str, Field(max_length=2_000)] = ""
+
+
 class PlayNode(BaseModel):
     """A cache node and whose it is."""
 
@@ -70,6 +82,15 @@ class PlayAnswer(BaseModel):
     hls: str | None
     dash: str | None
     steering: str
+
+
+class _Offer(NamedTuple):
+    """What a manifest names."""
+
+    pathways: dict[str, str]
+    """Folders by CDN, best first."""
+    renditions: list[Rendition]
+    steering_uri: str
 
 
 class Starts:
@@ -140,51 +161,22 @@ class Starts:
             steering=self._endpoint.uri(told.state, request.scope),
         )
 
-    async def hls(
-        self,
-        request: Request,
-        title: TitleName,
-        device: Label = "",
-        connection_kbps: Annotated[float | None, Query(gt=0, le=1e7)] = None,
-        viewer: Text = "",
-        isp: Text = "",
-        region: Text = "",
-        state: Annotated[str, Query(max_length=2_000)] = "",
-    ) -> Response:
+    async def hls(self, request: Request, title: TitleName, asked: Annotated[Asked, Query()]) -> Response:
         """Return the multivariant playlist of HLS, with content steering."""
-        said = {"isp": isp, "region": region, "device": device}
         found = self._title_of(title)
         if found is None or found.delivery is None:
             return _absent(f"there is no delivery of {title!r} in the catalogue")
-        delivery = found.delivery
-        begun = self._endpoint.begun(title, Protocol.HLS, viewer, said, state, request.scope)
-        told = self._polls.answer(begun, genuine=True, now_ms=_now_ms(), load=0)
-        offered = ladder(
-            [each for each in delivery.renditions if each.hls],
-            self._settings.delivery,
-            device or begun.cell.get("device", ""),
-            connection_kbps,
-        )
-        pathways = self._places(told.order, title)
-        if not offered or not pathways:
+        renditions = [each for each in found.delivery.renditions if each.hls]
+        offer = self._offer(request, title, asked, Protocol.HLS, renditions)
+        if offer is None:
             return _absent(f"{title!r} has no rendition for this device as HLS")
-        uri = self._endpoint.uri(told.state, request.scope)
-        text = hls_manifest.multivariant(pathways, offered, delivery.audio, uri)
+        text = hls_manifest.multivariant(
+            offer.pathways, offer.renditions, found.delivery.audio, offer.steering_uri
+        )
         return self._manifest(text, hls_manifest.CONTENT_TYPE)
 
-    async def dash(
-        self,
-        request: Request,
-        title: TitleName,
-        device: Label = "",
-        connection_kbps: Annotated[float | None, Query(gt=0, le=1e7)] = None,
-        viewer: Text = "",
-        isp: Text = "",
-        region: Text = "",
-        state: Annotated[str, Query(max_length=2_000)] = "",
-    ) -> Response:
+    async def dash(self, request: Request, title: TitleName, asked: Annotated[Asked, Query()]) -> Response:
         """Return the MPD of DASH, with content steering."""
-        said = {"isp": isp, "region": region, "device": device}
         found = self._title_of(title)
         if found is None or found.delivery is None:
             return _absent(f"there is no delivery of {title!r} in the catalogue")
@@ -192,21 +184,28 @@ class Starts:
         if span is None:
             lacks = "delivery.live_since_ms" if found.live else "duration_s"
             return _absent(f"{title!r} has no {lacks}, without which it is there as HLS alone")
-        delivery = found.delivery
-        begun = self._endpoint.begun(title, Protocol.DASH, viewer, said, state, request.scope)
-        told = self._polls.answer(begun, genuine=True, now_ms=_now_ms(), load=0)
-        offered = ladder(
-            [each for each in delivery.renditions if each.dash_media],
-            self._settings.delivery,
-            device or begun.cell.get("device", ""),
-            connection_kbps,
+        renditions = [each for each in found.delivery.renditions if each.dash_media]
+        offer = self._offer(request, title, asked, Protocol.DASH, renditions)
+        if offer is None:
+            return _absent(f"{title!r} has no rendition for this device as DASH")
+        text = dash_manifest.presentation(
+            offer.pathways, offer.renditions, found.delivery, span, offer.steering_uri
         )
+        return self._manifest(text, dash_manifest.CONTENT_TYPE)
+
+    def _offer(
+        self, request: Request, title: str, asked: Asked, protocol: Protocol, renditions: list[Rendition]
+    ) -> _Offer | None:
+        """Return what of a title a manifest is to name, or None where nothing fits the device."""
+        said = {"isp": asked.isp, "region": asked.region, "device": asked.device}
+        begun = self._endpoint.begun(title, protocol, asked.viewer, said, asked.state, request.scope)
+        told = self._polls.answer(begun, genuine=True, now_ms=_now_ms(), load=0)
+        device = asked.device or begun.cell.get("device", "")
+        offered = ladder(renditions, self._settings.delivery, device, asked.connection_kbps)
         pathways = self._places(told.order, title)
         if not offered or not pathways:
-            return _absent(f"{title!r} has no rendition for this device as DASH")
-        uri = self._endpoint.uri(told.state, request.scope)
-        text = dash_manifest.presentation(pathways, offered, delivery, span, uri)
-        return self._manifest(text, dash_manifest.CONTENT_TYPE)
+            return None
+        return _Offer(pathways, offered, self._endpoint.uri(told.state, request.scope))
 
     def _span(self, title: Title) -> float | dash_manifest.Live | None:
         """Return how long the title lasts, or what is to be known while it is live; None where neither is."""
