@@ -204,6 +204,17 @@ class Cuboid:
 Cube = dict[tuple[int, ...], Cuboid]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cut:
+    """Leaf cells put into the cells of a cuboid, of which nothing is counted yet."""
+
+    axes: tuple[int, ...]
+    parents: Sequence[Cuboid]
+    leaf: Ints  # [cell] the first of its leaves
+    leaves: Ints  # [kept leaf]
+    cell: Ints  # [kept leaf] its cell
+
+
 def roll_up(panel: Panel, figures: LocalisationFigures, least_excess: float = 0.0) -> Cube:
     """All cuboids of up to ``max_dimensions`` dimensions, coarse ones first.
 
@@ -211,19 +222,21 @@ def roll_up(panel: Panel, figures: LocalisationFigures, least_excess: float = 0.
     cells it is part of: the others are not kept (the pruning of Apriori, Agrawal & Srikant, VLDB 1994).
     An excess below ``least_excess`` is of no interest.
     """
-    cube: Cube = {(): _cuboid(panel, (), [], 0.0, figures)}
-    most = max(float(cube[()].excess[0]), least_excess)
+    cube: Cube = {}
+    most = least_excess
     varying, implied = panel.structure
-    for axes in _subsets(varying, figures.max_dimensions):
-        if any(pair in implied for pair in permutations(axes, 2)):
-            continue  # the same cells as without the dimension that the other tells
-        coarser = [cube.get(tuple(a for a in axes if a != axis)) for axis in axes]
-        parents = [parent for parent in coarser if parent is not None]
-        if len(parents) < len(axes):
-            continue  # a parent holds no cell that matters
-        cuboid = _cuboid(panel, axes, parents, max(figures.least_share * most, 1.0), figures)
-        if cuboid.leaf.size:
-            cube[axes] = replace(cuboid, parents=tuple(_coarser(axes, implied)))
+    for size in range(figures.max_dimensions + 1):
+        least_bad = max(figures.least_share * most, 1.0) if size else 0.0
+        cuts = []
+        for axes in combinations(varying, size):
+            if any(pair in implied for pair in permutations(axes, 2)):
+                continue  # the same cells as without the dimension that the other tells
+            coarser = [cube.get(tuple(a for a in axes if a != axis)) for axis in axes]
+            parents = [parent for parent in coarser if parent is not None]
+            if len(parents) == len(axes):  # else a parent holds no cell that matters
+                cuts.append(_cut(panel, axes, parents, least_bad))
+        for cuboid in _counted(panel, [cut for cut in cuts if cut.leaf.size], figures):
+            cube[cuboid.axes] = cuboid
             most = max(most, float(cuboid.excess.max()))
     return cube
 
@@ -239,27 +252,52 @@ def _coarser(axes: tuple[int, ...], implied: Set[tuple[int, int]]) -> Iterator[t
                 yield swapped
 
 
-def _cuboid(
-    panel: Panel,
-    axes: tuple[int, ...],
-    parents: Sequence[Cuboid],
-    least_bad: float,
-    figures: LocalisationFigures,
-) -> Cuboid:
+def _cut(panel: Panel, axes: tuple[int, ...], parents: Sequence[Cuboid], least_bad: float) -> _Cut:
     """The cells on these axes that hold enough bad viewers now; a cell has all its leaves in its parents."""
     leaves, key = _keyed(panel, axes, parents)
     heavy = np.bincount(key, panel.bad[-1, leaves]) >= least_bad
     cell = np.where(heavy, np.cumsum(heavy) - 1, NOT_KEPT)[key]
-    leaves, cell = leaves[cell != NOT_KEPT], cell[cell != NOT_KEPT]
-    cells = int(heavy.sum())
-    leaf = np.empty(cells, np.int64)
+    kept = cell != NOT_KEPT
+    leaves, cell = leaves[kept], cell[kept]
+    leaf = np.empty(int(heavy.sum()), np.int64)
     leaf[cell[::-1]] = leaves[::-1]  # the first of each
-    cell_of = np.full(len(panel.codes), NOT_KEPT, np.int64)
-    cell_of[leaves] = cell
-    bad, total = _summed(panel, cell_of, cells)
-    priors = [parent.expected[parent.cell_of[leaf]] for parent in parents] or [_typical_rate(panel)]
-    expected, known = baseline(bad[:-1], total[:-1], np.mean(priors, axis=0), figures)
-    return Cuboid(axes, (), leaf, cell_of, bad, total, expected, known, bad[-1] - total[-1] * expected)
+    return _Cut(axes, parents, leaf, leaves, cell)
+
+
+def _counted(panel: Panel, cuts: Sequence[_Cut], figures: LocalisationFigures) -> Iterator[Cuboid]:
+    """The cuboids of these cuts: counted all at once, for there are many and most are small."""
+    if not cuts:
+        return
+    ends = np.cumsum([cut.leaf.size for cut in cuts])
+    cell = np.concatenate([cut.cell + end - cut.leaf.size for cut, end in zip(cuts, ends, strict=True)])
+    leaves = np.concatenate([cut.leaves for cut in cuts])
+    held = sparse.coo_array((np.ones(len(leaves)), (cell, leaves)), shape=(ends[-1], len(panel.codes)))
+    bad, total = np.split((held @ panel.by_leaf).T, 2)
+    prior = np.concatenate([_prior(panel, cut) for cut in cuts])
+    expected, known = baseline(bad[:-1], total[:-1], prior, figures)
+    excess = bad[-1] - total[-1] * expected
+    for cut, end in zip(cuts, ends.tolist(), strict=True):
+        own = slice(end - cut.leaf.size, end)
+        cell_of = np.full(len(panel.codes), NOT_KEPT, np.int64)
+        cell_of[cut.leaves] = cut.cell
+        yield Cuboid(
+            axes=cut.axes,
+            parents=tuple(_coarser(cut.axes, panel.structure.implied)),
+            leaf=cut.leaf,
+            cell_of=cell_of,
+            bad=bad[:, own],
+            total=total[:, own],
+            expected=expected[own],
+            known=known[own],
+            excess=excess[own],
+        )
+
+
+def _prior(panel: Panel, cut: _Cut) -> Floats:
+    """The rate to expect of each cell before its past is looked at: as its parents do."""
+    priors = [parent.expected[parent.cell_of[cut.leaf]] for parent in cut.parents]
+    mean: Floats = np.mean(priors or [_typical_rate(panel)], axis=0)
+    return mean
 
 
 def _keyed(panel: Panel, axes: tuple[int, ...], parents: Sequence[Cuboid]) -> tuple[Ints, Ints]:
@@ -273,20 +311,6 @@ def _keyed(panel: Panel, axes: tuple[int, ...], parents: Sequence[Cuboid]) -> tu
     if len(without_last.leaf) * values > _DENSE * len(leaves):
         key = np.unique(key, return_inverse=True)[1]
     return leaves, key
-
-
-def _summed(panel: Panel, cell_of: Ints, cells: int) -> tuple[Floats, Floats]:
-    """Bad and all viewers added up by cell, [window, cell] each."""
-    kept = cell_of != NOT_KEPT
-    ends = np.concatenate(([0], np.cumsum(kept)))
-    membership = sparse.csc_array((np.ones(ends[-1]), cell_of[kept], ends), shape=(cells, len(cell_of)))
-    bad, total = np.split((membership @ panel.by_leaf).T, 2)
-    return bad, total
-
-
-def _subsets(axes: Sequence[int], largest: int) -> Iterator[tuple[int, ...]]:
-    for size in range(1, largest + 1):
-        yield from combinations(axes, size)
 
 
 def _typical_rate(panel: Panel) -> Floats:
@@ -324,5 +348,6 @@ def _median_rate(bad: Floats, total: Floats) -> Floats:
     order = np.argsort(rate, axis=0, kind="stable")
     reached = np.cumsum(np.take_along_axis(total, order, 0), axis=0)
     middle = (reached >= reached[-1] / 2).argmax(axis=0)
-    median: Floats = np.take_along_axis(np.take_along_axis(rate, order, 0), middle[None], 0)[0]
+    cells = np.arange(rate.shape[1])
+    median: Floats = rate[order[middle, cells], cells]
     return median
