@@ -28,8 +28,10 @@ from topics.commands import Command, CommandKind, Limits
 from topics.policies import Policy
 
 SETTINGS_FILE = Path(__file__).with_name("fleets.toml")
-AFTER_S = 270
-"""Long enough for the whole way back."""
+AFTER_S = 900
+"""Long enough for the slowest way back."""
+SETTLED_S = 60
+"""So long after everybody is back a fleet is done."""
 FAILED_OVER_BY_S = 45
 RECOVERED_SHARE = 0.02
 HARM_SHARE = 0.001
@@ -101,10 +103,12 @@ def run_fleet(seed: int, *, steered: bool = True, keep: bool = False) -> FleetRe
     stalled_by_s: list[float] = []
     left_behind_by_s: list[float] = []
     harmed_s: int | None = None
-    while world.now_s < fleet.ends_s + AFTER_S:
+    back_for_s = 0
+    while world.now_s < fleet.ends_s + AFTER_S and back_for_s < SETTLED_S:
         target = room.target()
         world.step(target, figures.policy.steering_ttl_s)
         room.look()
+        back_for_s = back_for_s + 1 if world.now_s > fleet.ends_s and _is_back(room, world) else 0
         stalled = world.stalled()
         stalled_by_s.append(float(stalled.sum()) / viewers)
         if fleet.begins_s < world.now_s <= fleet.ends_s:
@@ -131,7 +135,7 @@ def run_fleet(seed: int, *, steered: bool = True, keep: bool = False) -> FleetRe
         overload_s=overload_s,
         turns=_turns(room.commands, fleet),
         commands=len(room.commands),
-        returned=bool((np.abs(room.target() - world.normal) < 1e-9 * viewers).all()),
+        returned=_is_back(room, world),
         stalled_by_s=stalled_by_s if keep else [],
     )
 
@@ -161,6 +165,11 @@ def run_fleets(
 def _run(job: tuple[int, bool, bool]) -> FleetResult:
     seed, steered, keep = job
     return run_fleet(seed, steered=steered, keep=keep)
+
+
+def _is_back(room: ControlRoom, world: World) -> bool:
+    """Whether nobody is sent elsewhere any more."""
+    return bool((np.abs(room.target() - world.normal) < TOLERANCE * world.fleet.viewers.sum()).all())
 
 
 def _left_behind(world: World) -> float:
