@@ -58,6 +58,12 @@ class Point:
     scale: float = 1.0
     warm: bool = False
     """Whether each series is known before the backlog that is timed."""
+    more: tuple[str, ...] = ()
+    """Contestants beside those of every axis."""
+
+    def among(self, contestants: Sequence[str]) -> list[str]:
+        """Return which of `contestants` take part here."""
+        return [name for name in contestants if name in (*AXIS_CONTESTANTS, *self.more)]
 
     @property
     def first(self) -> int:
@@ -82,7 +88,7 @@ AXES: Final[Mapping[str, tuple[Point, ...]]] = {
         Point("record", "10 tags", Shape(tags=10), scale=0.5),
         Point("record", "10 tags, 1 kB", Shape(tags=10, tag_bytes=40), scale=0.25),
     ),
-    "packing": (Point("packing", "100 events a record", Shape(packed=100), scale=2.0),),
+    "packing": (Point("packing", "100 events a record", Shape(packed=100), scale=2.0, more=("lane-2",)),),
 }
 """Beside the base point, which is on every axis."""
 
@@ -104,11 +110,11 @@ class Plan(NamedTuple):
     @property
     def steps(self) -> int:
         """Contestants' runs, at the most."""
-        points = sum(len(AXES[axis]) for axis in self.axes) * self.axis_rounds
+        runs = sum(len(point.among(self.contestants)) for axis in self.axes for point in AXES[axis])
         live = [name for name in self.contestants if name in LIVE_CONTESTANTS] if self.latency_seconds else []
         return (
             self.rounds * len(self.contestants)
-            + points * len([name for name in self.contestants if name in AXIS_CONTESTANTS])
+            + self.axis_rounds * runs
             + len(live) * (len(self.rates_per_s) + 1)
         )
 
@@ -134,10 +140,9 @@ def run(
     throughput = measure_point(settings, BASE, contestants, plan.events, plan.rounds, report, step)
     for axis in plan.axes:
         for point in AXES[axis]:
-            some = [name for name in contestants if name in AXIS_CONTESTANTS]
             try:
                 throughput += measure_point(
-                    settings, point, some, plan.events, plan.axis_rounds, report, step
+                    settings, point, point.among(contestants), plan.events, plan.axis_rounds, report, step
                 )
             except BenchError as error:  # the figures so far were minutes of work
                 report(f"{point.at}: {error}")

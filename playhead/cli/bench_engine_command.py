@@ -30,9 +30,7 @@ def bench_engine(
     ] = None,
     full: Annotated[
         bool,
-        typer.Option(
-            "--full", help="All axes, all rates, two rounds of the base point: a quarter of an hour."
-        ),
+        typer.Option("--full", help="All axes, all rates, two rounds of the base point: half an hour."),
     ] = False,
     contestants: Annotated[
         str, typer.Option(help="Who takes part, with commas; NAME-2 is two processes. Empty: all.")
