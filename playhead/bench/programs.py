@@ -47,7 +47,7 @@ PROGRAMS: Final[Mapping[str, Program]] = {
     "faust-table": Program(
         partial(_own, "faust-table"), share_of_events=0.01, most_per_s=1_000.0, reads_committed=False
     ),
-    "quix": Program(quix_command, share_of_events=0.05, packed=("--packed",)),
+    "quix": Program(quix_command, share_of_events=0.05, most_per_s=10_000.0, packed=("--packed",)),
     "kafka-streams": Program(kafka_streams_command, share_of_events=0.25, threads=True),
     "ceiling": Program(partial(_own, "ceiling"), tells=False),
     "ceiling-decode": Program(partial(_own, "ceiling-decode"), tells=False),
