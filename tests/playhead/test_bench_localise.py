@@ -16,7 +16,7 @@ from playhead.cli import app
 from topics.fields import Cell
 
 FIGURES = config.load({}).settings.localisation
-MOST_CALLS = 500_000
+MOST_CALLS = 250_000
 """Three times what the hardest scenario takes; a loop over cells in each cuboid would take as much again."""
 
 
