@@ -22,8 +22,26 @@ from playhead.engine.local_redis import LocalRedis
 from playhead.engine.local_server import HOST, free_port
 
 HERE = Path(__file__).parent
-LONGEST = ("test_delivery", "test_players_closed_loop", "test_produce_subscribe", "test_recovery_and_memory")
-"""Files that take minutes: first, so that none is left for one process while the other has nothing to do."""
+FIRST = (
+    # Takes the machine for minutes; beside it what mostly waits.
+    "test_delivery",
+    "test_produce_subscribe",
+    "test_incident_loop",
+    "test_steering_broker_away",
+    # Players must not starve: beside them, too, what mostly waits.
+    "test_players_closed_loop",
+    "test_incident_life",
+    "test_notify",
+    "test_broker_away",
+    "test_worker_health",
+    "test_cmcd_gateway",
+    "test_steer",
+    "test_readme",
+    # Long ones are not left for the end, where one process has nothing to do.
+    "test_recovery_and_memory",
+    "test_demo",
+)
+"""Files in the order in which two processes take them; the others follow by name."""
 
 
 class Kafka(Protocol):
@@ -45,8 +63,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.system)
             # Brokers that stop and start take their time on a busy machine; a test's own limit comes first.
             item.add_marker(pytest.mark.timeout(400))
-    order = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
+    order = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(FIRST)))
 
 
 @pytest.fixture(scope="session")
