@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,8 @@ from playhead.engine.errors import EngineError
 from playhead.engine.java import kafka_version
 
 BUSY_SHARE: Final = 0.5
-"""A machine whose load is beyond this share of its cores has something else to do."""
+"""A machine of whose cores more than this share are at work has something else to do."""
+LOOK_S: Final = 2.0
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +30,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     kafka: str
     load_at_start: float
-    """Processes that wanted to run, on average over the last minute."""
+    """Cores at work, on average over the moments before the run."""
     busy: bool
     """Figures taken then are lower bounds of speed; ratios of one run still hold."""
 
@@ -43,7 +45,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 def this_machine(settings: Settings) -> Machine:
     """Return what this machine is."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    load = os.getloadavg()[0]
+    load = _load()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return Machine(
         cores=cores,
@@ -54,6 +56,26 @@ def this_machine(settings: Settings) -> Machine:
         load_at_start=round(load, 2),
         busy=load > BUSY_SHARE * cores,
     )
+
+
+def _load() -> float:
+    """Return how many cores are at work now: the system's average remembers the run before this one."""
+    before = core_seconds()
+    if before is None:
+        return os.getloadavg()[0]
+    time.sleep(LOOK_S)
+    after = core_seconds()
+    return (after - before) / LOOK_S if after is not None else 0.0
+
+
+def core_seconds() -> float | None:
+    """Return how long all cores have been at work; None where the system does not tell (proc(5), `stat`)."""
+    try:
+        fields = Path("/proc/stat").read_text(encoding="utf-8").split(maxsplit=8)[1:8]
+    except OSError:
+        return None
+    user, nice, system, _idle, _iowait, irq, softirq = map(int, fields)
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 def _cpu() -> str:
