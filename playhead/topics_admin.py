@@ -23,6 +23,8 @@ from playhead.brokers import BrokerRefusedError, BrokerUnavailableError, first_a
 from topics.spec import AnySpec
 
 POLL_S = 0.05
+NOBODY_IN_SERVICE = "brokers are currently fenced"
+"""What a controller says then; it has the same code as for more copies than there are brokers."""
 
 LIMIT = "max.message.bytes"
 
@@ -93,23 +95,35 @@ class TopicsAdmin:
         """
         there = self._topics()
         new = [topic for topic in topics if topic.name not in there]
-        if new:
-            futures = self._admin.create_topics(
-                [
-                    NewTopic(
-                        topic.name,
-                        num_partitions=topic.partitions,
-                        replication_factor=self._replication_factor,
-                        config=dict(topic.config),
-                    )
-                    for topic in new
-                ],
-                request_timeout=self._timeout_s,
-            )
-            for name, future in futures.items():
-                self._made(name, future)
+        waiting, deadline_s = self._make(new), time.monotonic() + self._timeout_s
+        while waiting:
+            if time.monotonic() > deadline_s:
+                raise BrokerUnavailableError(
+                    f"Kafka at {self._brokers} had no broker in service for {self._timeout_s:g} s: see "
+                    "`playhead status`"
+                )
+            time.sleep(POLL_S)
+            waiting = self._make(waiting)
         self.wait_until_visible(topics)
         return [topic.name for topic in new]
+
+    def _make(self, topics: Sequence[Wanted]) -> list[Wanted]:
+        """Make topics, and return those that no broker was in service for: it has just begun, or was busy."""
+        if not topics:
+            return []
+        futures = self._admin.create_topics(
+            [
+                NewTopic(
+                    topic.name,
+                    num_partitions=topic.partitions,
+                    replication_factor=self._replication_factor,
+                    config=dict(topic.config),
+                )
+                for topic in topics
+            ],
+            request_timeout=self._timeout_s,
+        )
+        return [topic for topic in topics if not self._made(topic.name, futures[topic.name])]
 
     def wait_until_visible(self, topics: Sequence[Wanted]) -> None:
         """Return once every partition of `topics` has a leader that clients are told of.
@@ -176,14 +190,17 @@ class TopicsAdmin:
             topics: dict[str, TopicMetadata] = self._admin.list_topics(timeout=self._first_answer_s).topics
         return topics
 
-    def _made(self, name: str, future: Future[None]) -> None:
+    def _made(self, name: str, future: Future[None]) -> bool:
         try:
             with kafka_errors(self._brokers):
                 future.result()
         except BrokerRefusedError as error:
+            if error.code == KafkaError.INVALID_REPLICATION_FACTOR and NOBODY_IN_SERVICE in str(error):
+                return False
             # Somebody else may have made it at the same moment.
             if error.code != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise BrokerRefusedError(f"{name} could not be made. {error}", error.code) from error
+        return True
 
     def _unseen(self, topics: Sequence[Wanted]) -> list[str]:
         there = self._topics()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 import pytest
 from command_line import CommandLine
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka.admin import NewTopic
 
 from playhead.brokers import BrokerRefusedError
 from playhead.engine.local_server import free_port
@@ -108,6 +110,33 @@ def test_settings_are_brought_into_line_and_partitions_are_not(admin: TopicsAdmi
 
     assert {difference.what for difference in mended} == {"retention.ms", "max.message.bytes"}
     assert told(admin.check(asked)) == {("partitions", "4", "3")}
+
+
+def test_topics_are_made_once_a_broker_is_in_service(
+    admin: TopicsAdmin, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = admin._admin.create_topics, []
+
+    def first_refused(topics: list[NewTopic], **options: Any) -> dict[str, Future[None]]:
+        calls.append([topic.topic for topic in topics])
+        if len(calls) > 1:
+            return dict(real(topics, **options))
+        futures: dict[str, Future[None]] = {topic.topic: Future() for topic in topics}
+        text = "Unable to replicate the partition 1 time(s): All brokers are currently fenced."
+        for future in futures.values():
+            future.set_exception(KafkaException(KafkaError(KafkaError.INVALID_REPLICATION_FACTOR, text)))
+        return futures
+
+    monkeypatch.setattr(
+        admin, "_admin", SimpleNamespace(create_topics=first_refused, list_topics=admin._admin.list_topics)
+    )
+
+    made = admin.create(wanted([POLICIES], topic_prefix))
+
+    assert made == [f"{topic_prefix}policies"]
+    assert calls == [made, made]
+    monkeypatch.undo()
+    assert admin.check(wanted([POLICIES], topic_prefix)) == []
 
 
 def test_what_the_broker_refuses_is_named(client: dict[str, Any], topic_prefix: str) -> None:
