@@ -23,20 +23,11 @@ from playhead.engine.local_server import HOST, free_port
 
 HERE = Path(__file__).parent
 FIRST = (
-    # Takes the machine for minutes; beside it what mostly waits.
+    # Takes much of the machine for minutes; beside it what mostly waits.
     "test_delivery",
     "test_produce_subscribe",
     "test_incident_loop",
     "test_steering_broker_away",
-    # Players must not starve: beside them, too, what mostly waits.
-    "test_players_closed_loop",
-    "test_incident_life",
-    "test_notify",
-    "test_broker_away",
-    "test_worker_health",
-    "test_cmcd_gateway",
-    "test_steer",
-    "test_readme",
     # Long ones are not left for the end, where one process has nothing to do.
     "test_recovery_and_memory",
     "test_demo",

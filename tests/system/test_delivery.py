@@ -73,7 +73,7 @@ SETTINGS = {
     "PLAYHEAD_INCIDENTS__LOOK_EVERY_S": "3600",
     "PLAYHEAD_ENGINE__SESSION_TIMEOUT_S": "3",  # the dead are missed sooner: less time at the gate
 }
-CALM = {"PLAYHEAD_ENGINE__SESSION_TIMEOUT_S": "40"}
+CALM = {"PLAYHEAD_ENGINE__SESSION_TIMEOUT_S": "20"}
 """Of the run that nobody disturbs: a machine that is busy for seconds must not disturb it either."""
 TIMEOUT_S = 240.0
 WHERE_IT_RAN = ("origin_ms", "evidence")

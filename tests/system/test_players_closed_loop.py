@@ -22,6 +22,8 @@ from playhead.lab.faults_tried import Screen, Tried, screens, try_fault
 from playhead.lab.players.browser import browser
 from topics import ALL
 
+pytestmark = pytest.mark.alone
+
 TITLE = "premiere"
 DURATION_S = 420
 BEAT_S, TTL_S = 1.0, 4.0 * 1.2
