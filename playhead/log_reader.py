@@ -42,8 +42,10 @@ UNSETTLED = frozenset(
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
     }
 )
+"""What is answered of a partition that has had its leader for a moment only; waiting mends it."""
 
 
 class TopicMissingError(PlayheadError):

@@ -107,6 +107,8 @@ class Tail:
             elif error.code() in AWAY:
                 self._note_error(error)
                 continue
+            elif error.code() in log_reader.UNSETTLED:
+                continue
             else:
                 raise broker_error(self._brokers, error)
             self._note_answer()

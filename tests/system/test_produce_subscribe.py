@@ -405,7 +405,7 @@ def test_bad_records_are_warnings_and_tombstones_are_told(playhead: CommandLine,
 
     result = playhead("subscribe", "incidents", "--no-follow")
 
-    assert result.exit_code == 0
+    assert result.exit_code == 0, result.output
     assert "! incidents[" in result.stdout
     assert "removed i9" in result.stdout
     assert "Viewers stall" in result.stdout
