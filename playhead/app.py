@@ -120,7 +120,8 @@ class PlayheadApp(faust.App):  # type: ignore[misc]
             consumer_auto_offset_reset="earliest",
             broker_session_timeout=settings.engine.session_timeout_s,
             broker_heartbeat_interval=settings.engine.session_timeout_s / 4,
-            broker_request_timeout=20.0,
+            # Faust refuses to begin with a session longer than a request may take.
+            broker_request_timeout=max(20.0, settings.engine.session_timeout_s),
             broker_commit_interval=1.0,
             stream_wait_empty=False,
             # An agent that fails has a record it has not taken: to go on without it would be to lose it.
