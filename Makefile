@@ -11,10 +11,11 @@ demo: setup ## set everything up and show the whole loop on real data
 test: setup ## set everything up and run all tests, those against a real Kafka included
 	@scripts/setup.sh --tests
 	$(BIN)/python -m pytest --numprocesses 2 --durations 12 --ignore tests/system
-	@# Two processes halve the time; what fails beside others is tried once more with the machine to itself.
+	@# Two processes halve the time; what fails is tried once more, by itself.
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 12 -m "not alone" tests/system || \
 		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none tests/system
-	$(BIN)/python -m pytest -m alone tests/system
+	$(BIN)/python -m pytest -m alone tests/system || \
+		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none tests/system
 
 check: lint test ## what a change must pass: linters, type checkers, import rules, all tests
 
