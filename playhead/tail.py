@@ -20,6 +20,9 @@ from playhead.brokers import AWAY, broker_error, kafka_errors
 Start = Literal["beginning", "end"] | int
 """The oldest record kept; what comes from now on; or what Kafka took in since a time, Unix epoch in ms."""
 
+WAITED_FOR = AWAY | log_reader.UNSETTLED
+"""What waiting mends: the broker is away, or a partition has no leader for now."""
+
 Place = tuple[str, int]
 """A topic's full name and a partition."""
 
@@ -104,10 +107,8 @@ class Tail:
             elif error.code() == KafkaError._PARTITION_EOF:
                 # The last offsets may hold no record: compaction or a transaction's marker has taken them.
                 self._unread.pop((message.topic(), message.partition()), None)
-            elif error.code() in AWAY:
+            elif error.code() in WAITED_FOR:
                 self._note_error(error)
-                continue
-            elif error.code() in log_reader.UNSETTLED:
                 continue
             else:
                 raise broker_error(self._brokers, error)
@@ -146,6 +147,6 @@ class Tail:
             self._notice("Kafka answers again")
 
     def _note_error(self, error: KafkaError) -> None:
-        if error.code() in AWAY and not self._away:
+        if error.code() in WAITED_FOR and not self._away:
             self._away = True
             self._notice("Kafka does not answer; waiting for it")
