@@ -169,7 +169,7 @@ def _run(job: tuple[int, bool, bool]) -> FleetResult:
 
 def _is_back(room: ControlRoom, world: World) -> bool:
     """Whether nobody is sent elsewhere any more."""
-    return bool((np.abs(room.target() - world.normal) < TOLERANCE * world.fleet.viewers.sum()).all())
+    return bool((np.abs(room.target() - world.normal) < 1e-9 * world.fleet.viewers.sum()).all())
 
 
 def _left_behind(world: World) -> float:
