@@ -40,6 +40,9 @@ class _State(msgspec.Struct, array_like=True):
     blackout: bytes = b""
 
 
+_STATES = msgspec.msgpack.Decoder(_State)
+
+
 class WindowJudge:
     """Implements `agents.ports.LaneProcessor`."""
 
@@ -114,7 +117,7 @@ class WindowJudge:
 
     def restore(self, data: bytes) -> None:
         """Go on from `snapshot`; where it was made by other figures, all baselines are learned anew."""
-        state = msgspec.msgpack.decode(data, type=_State)
+        state = _STATES.decode(data)
         self._merge.restore(state.merge)
         self._begin()
         try:

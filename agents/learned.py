@@ -74,6 +74,9 @@ class _State(msgspec.Struct, array_like=True):
     budget: bytes
 
 
+_STATES = msgspec.msgpack.Decoder(_State)
+
+
 class WindowScorer:
     """Implements `agents.ports.LaneProcessor` for one partition of `telemetry.windows`."""
 
@@ -151,7 +154,7 @@ class WindowScorer:
 
     def restore(self, data: bytes) -> None:
         """Go on from `snapshot`; a series whose figures have changed since is learned anew."""
-        state = msgspec.msgpack.decode(data, type=_State)
+        state = _STATES.decode(data)
         self._newest_ms, self._expiry_period = state.newest_ms, state.expiry_period
         anew = 0
         for saved in state.series:

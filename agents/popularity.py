@@ -32,6 +32,9 @@ class _State(msgspec.Struct):
     due_ms: int
 
 
+_STATES = msgspec.msgpack.Decoder(_State)
+
+
 class PopularityTeller:
     """Implements `agents.ports.LaneProcessor` for one partition of `viewing`."""
 
@@ -75,7 +78,7 @@ class PopularityTeller:
 
     def restore(self, data: bytes) -> None:
         """Go on with the sums of `snapshot`."""
-        state = msgspec.msgpack.decode(data, type=_State)
+        state = _STATES.decode(data)
         self._tallies.restore(state.tallies)
         self._newest_ms = state.newest_ms
         self._due_ms = state.due_ms

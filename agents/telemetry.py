@@ -66,6 +66,9 @@ class _State(msgspec.Struct, array_like=True):
     windows: bytes = b""
 
 
+_STATES = msgspec.msgpack.Decoder(_State)
+
+
 class SampleScorer:
     """Implements `agents.ports.LaneProcessor` for one partition of `telemetry`."""
 
@@ -131,7 +134,7 @@ class SampleScorer:
 
     def restore(self, data: bytes) -> None:
         """Go on from `snapshot`; where the figures have changed since, all series are learned anew."""
-        state = msgspec.msgpack.decode(data, type=_State)
+        state = _STATES.decode(data)
         self._forget_all()
         try:
             self._bank.restore(state.bank)

@@ -51,6 +51,9 @@ class _State(msgspec.Struct, array_like=True):
     leaving: list[int]
 
 
+_STATES = msgspec.msgpack.Decoder(_State)
+
+
 class SeriesSummer:
     """Windows of the chosen series of one partition.
 
@@ -147,7 +150,7 @@ class SeriesSummer:
         """
         self._forget_all()
         try:
-            state = msgspec.msgpack.decode(data, type=_State)
+            state = _STATES.decode(data)
             self._windows.restore(state.windows)
         except (SnapshotError, msgspec.DecodeError) as error:
             log.warning("summing up windows anew", partition=self._partition, reason=str(error))

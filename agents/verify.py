@@ -32,6 +32,9 @@ class _State(msgspec.Struct, array_like=True):
     arms: dict[str, Arms]
 
 
+_STATES = msgspec.msgpack.Decoder(_State)
+
+
 class WindowVerifier:
     """Implements `agents.ports.LaneProcessor`."""
 
@@ -81,6 +84,6 @@ class WindowVerifier:
 
     def restore(self, data: bytes) -> None:
         """Go on from `snapshot`."""
-        state = msgspec.msgpack.decode(data, type=_State)
+        state = _STATES.decode(data)
         self._merge.restore(state.merge)
         self._arms = state.arms

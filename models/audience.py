@@ -92,6 +92,9 @@ class _State(msgspec.Struct, array_like=True):
     budget: bytes
 
 
+_STATES = msgspec.msgpack.Decoder(_State)
+
+
 @dataclass(frozen=True, slots=True)
 class _Size:
     """An audience in a window, beside what was expected of it."""
@@ -164,7 +167,7 @@ class AudienceJudge:
 
     def restore(self, data: bytes) -> None:
         """Know again what `snapshot` told. Raises SnapshotError where the budget has changed since."""
-        state = msgspec.msgpack.decode(data, type=_State)
+        state = _STATES.decode(data)
         self._audiences, self._slots = state.audiences, state.slots
         self.budget.restore(state.budget)
 

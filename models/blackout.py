@@ -32,6 +32,9 @@ class _State(msgspec.Struct, array_like=True):
     """When the blackout was told, by the broker's time; -1 where there is none."""
 
 
+_STATES = msgspec.msgpack.Decoder(_State)
+
+
 class Blackout:
     """Watches for the moment when nobody says anything any more.
 
@@ -76,7 +79,7 @@ class Blackout:
 
     def restore(self, data: bytes) -> None:
         """Know again what `snapshot` told."""
-        self._state = msgspec.msgpack.decode(data, type=_State)
+        self._state = _STATES.decode(data)
 
     def _anomaly(self, phase: Phase, time_ms: int) -> Anomaly:
         state, everyone = self._state, cell_key({})

@@ -115,6 +115,9 @@ class _State(msgspec.Struct, array_like=True):
     closed_ms: int = -1
 
 
+_STATES = msgspec.msgpack.Decoder(_State)
+
+
 class CohortWindows:
     """Sums beats into windows.
 
@@ -208,7 +211,7 @@ class CohortWindows:
 
     def restore(self, data: bytes) -> None:
         """Know again what `snapshot` told. Panes of another slide fit no window, and are left out."""
-        state = msgspec.msgpack.decode(data, type=_State)
+        state = _STATES.decode(data)
         self._newest_ms = state.newest_ms
         self._closed_ms = state.closed_ms
         self._panes = {}

@@ -70,6 +70,9 @@ class _State(msgspec.Struct):
     recent: list[str]
 
 
+_STATES = msgspec.json.Decoder(_State)
+
+
 class ExperimentStats:
     """Folds parts of experiments into results.
 
@@ -137,7 +140,7 @@ class ExperimentStats:
 
     def restore(self, data: bytes) -> None:
         """Put back what `snapshot` returned."""
-        state = msgspec.json.decode(data, type=_State)
+        state = _STATES.decode(data)
         self._standings = state.standings
         self._recent = RecentIds(self._remembered_parts, state.recent)
 

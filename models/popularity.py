@@ -41,6 +41,9 @@ class _State(msgspec.Struct):
     recent: list[str]
 
 
+_STATES = msgspec.msgpack.Decoder(_State)
+
+
 class PopularityTallies:
     """Counts ratings and plays of titles. Each rating counts: a viewer who rates twice counts twice.
 
@@ -90,7 +93,7 @@ class PopularityTallies:
 
     def restore(self, data: bytes) -> None:
         """Put back what `snapshot` returned."""
-        state = msgspec.msgpack.decode(data, type=_State)
+        state = _STATES.decode(data)
         self._tallies = state.tallies
         self._changed = dict.fromkeys(state.changed)
         self._recent = RecentIds(self._remembered_actions, state.recent)

@@ -45,6 +45,9 @@ class _State(msgspec.Struct, array_like=True):
     shared: Scope = msgspec.field(default_factory=Scope)
 
 
+_STATES = msgspec.msgpack.Decoder(_State)
+
+
 class QoeJudge:
     """Judges merged windows, scope by scope.
 
@@ -108,7 +111,7 @@ class QoeJudge:
 
     def restore(self, data: bytes) -> None:
         """Know again what `snapshot` told. Raises SnapshotError where the budget has changed since."""
-        state = msgspec.msgpack.decode(data, type=_State)
+        state = _STATES.decode(data)
         self._scopes = state.scopes
         self._shared = state.shared
         self.budget.restore(state.budget)

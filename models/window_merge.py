@@ -61,6 +61,9 @@ class _State(msgspec.Struct):
     pending: dict[int, dict[int, CohortParts]] = {}
 
 
+_STATES = msgspec.msgpack.Decoder(_State)
+
+
 class WindowMerge:
     """Merges parts into windows.
 
@@ -150,7 +153,7 @@ class WindowMerge:
 
     def restore(self, data: bytes) -> None:
         """Know again what `snapshot` told."""
-        self._state = msgspec.msgpack.decode(data, type=_State)
+        self._state = _STATES.decode(data)
 
 
 def _merged(parts: Iterable[CohortParts]) -> MergedWindow:

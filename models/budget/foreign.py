@@ -41,6 +41,9 @@ class _State(msgspec.Struct, array_like=True):
     ids: list[str]
 
 
+_STATES = msgspec.msgpack.Decoder(_State)
+
+
 class ForeignRules:
     """Counts the alerts of each rule that come by one partition.
 
@@ -88,7 +91,7 @@ class ForeignRules:
 
     def restore(self, data: bytes) -> None:
         """Know again what `snapshot` told."""
-        state = msgspec.msgpack.decode(data, type=_State)
+        state = _STATES.decode(data)
         self._rules = state.rules
         self._ids = RecentIds(MOST_IDS, state.ids)
 

@@ -27,6 +27,9 @@ class _State(msgspec.Struct):
     sessions: list[Session]
 
 
+_STATES = msgspec.msgpack.Decoder(_State)
+
+
 class Sessions:
     """Makes beats of reports.
 
@@ -105,7 +108,7 @@ class Sessions:
             ValueError: `data` is no snapshot.
         """
         try:
-            state = msgspec.msgpack.decode(data, type=_State)
+            state = _STATES.decode(data)
         except msgspec.MsgspecError as error:
             raise ValueError(f"no snapshot of sessions: {error}") from error
         self._clock_ms = state.clock_ms

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import faulthandler
+
 import typer
 
 from playhead.cli import (
@@ -70,4 +72,6 @@ for module in (
 
 def main() -> None:
     """Run the command line."""
+    # Where native code crashes, the log should end with who called it.
+    faulthandler.enable()
     app()

@@ -49,6 +49,9 @@ class ComposePorts(msgspec.Struct, frozen=True):
     redis: int = DEFAULT_REDIS_PORT
 
 
+_PORTS = msgspec.json.Decoder(ComposePorts)
+
+
 def remember(folder: Path, ports: ComposePorts) -> None:
     """Note in the data folder that Compose is used, so that later commands need not ask Docker."""
     _record(folder).write_bytes(msgspec.json.encode(ports))
@@ -61,7 +64,7 @@ def remembered(folder: Path) -> ComposePorts | None:
         DataFolderError: the note cannot be read.
     """
     try:
-        return msgspec.json.decode(_record(folder).read_bytes(), type=ComposePorts)
+        return _PORTS.decode(_record(folder).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, msgspec.DecodeError) as error:

@@ -42,6 +42,9 @@ class ServerState(msgspec.Struct, frozen=True):
     process: ProcessMark | None = None
 
 
+_STATES = msgspec.json.Decoder(ServerState)
+
+
 class LocalServer(ABC):
     """A server on this machine that lives in one folder and survives the command that started it.
 
@@ -226,7 +229,7 @@ class LocalServer(ABC):
 
     def _state(self) -> ServerState:
         try:
-            return msgspec.json.decode(self._state_file.read_bytes(), type=ServerState)
+            return _STATES.decode(self._state_file.read_bytes())
         except FileNotFoundError:
             return ServerState()
         except NotADirectoryError as error:

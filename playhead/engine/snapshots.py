@@ -50,6 +50,9 @@ class Pointer(msgspec.Struct, frozen=True, array_like=True):
     parity: int
 
 
+_POINTERS = msgspec.json.Decoder(Pointer)
+
+
 def encode_pointer(pointer: Pointer | None) -> str:
     """Return the metadata for a commit."""
     return "" if pointer is None else msgspec.json.encode(pointer).decode()
@@ -64,7 +67,7 @@ def decode_pointer(metadata: str | None) -> Pointer | None:
     if not metadata:
         return None
     try:
-        return msgspec.json.decode(metadata, type=Pointer)
+        return _POINTERS.decode(metadata)
     except msgspec.MsgspecError as error:
         raise SnapshotLostError(
             f"the commit's metadata {metadata!r} points to no snapshot: {error}"

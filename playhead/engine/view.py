@@ -42,6 +42,10 @@ class _Statistics(msgspec.Struct):
     brokers: dict[str, _Broker] = {}
 
 
+_STATISTICS = msgspec.json.Decoder(_Statistics)
+"""Made before there are threads: a second one may meet a type that msgspec has half worked out, and crash."""
+
+
 class TopicView(Service, Generic[R]):  # type: ignore[misc]
     """Implements `agents.ports.View`. It reads every partition and belongs to no group.
 
@@ -161,7 +165,7 @@ class TopicView(Service, Generic[R]):  # type: ignore[misc]
 
     def _hear(self, statistics: str) -> None:
         """Note that a broker is connected; an idle topic has nothing else to tell it by."""
-        brokers = msgspec.json.decode(statistics, type=_Statistics).brokers
+        brokers = _STATISTICS.decode(statistics).brokers
         if any(each.state == "UP" and each.nodeid >= 0 for each in brokers.values()):
             self._heard_at = time.monotonic()
 

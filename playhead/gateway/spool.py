@@ -52,6 +52,9 @@ class Position(NamedTuple):
     offset: int
 
 
+_POSITIONS = msgspec.json.Decoder(Position)
+
+
 class Chunk(NamedTuple):
     """Frames read at once, and where they end."""
 
@@ -134,7 +137,7 @@ class Spool:
 
     def _load_cursor(self) -> Position:
         try:
-            return msgspec.json.decode((self.folder / _CURSOR).read_bytes(), type=Position)
+            return _POSITIONS.decode((self.folder / _CURSOR).read_bytes())
         except FileNotFoundError:
             pass
         except msgspec.MsgspecError:
