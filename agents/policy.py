@@ -88,9 +88,9 @@ def attach(app: App, settings: Settings, publish: Publish) -> None:
         note(due)
         served = {answer.incident for answer in in_force(known.answers, now_ms)}
         for incident in incidents.values():
-            lasts = incident.state is not IncidentState.RESOLVED and now_ms - incident.time_ms >= retry_ms
+            lasts = incident.state is not IncidentState.RESOLVED and now_ms - _since_ms(incident) >= retry_ms
             if lasts and incident.incident not in served:
-                # Around it is looked anew, for the last one may have taken the room.
+                # Around it is looked anew, for the last one may have taken the room, or its actor refused.
                 commands = _commands(engine.step(None, incident, around())[1])
                 commands = [command for command in commands if told.add(command.id)]
                 note(commands)
@@ -99,6 +99,10 @@ def attach(app: App, settings: Settings, publish: Publish) -> None:
 
     keep(app, settings, publish, name="policy", spec=INCIDENTS, state=Decided, step=step)
     app.timer(settings.actors.lease_check_s)(look_after)
+
+
+def _since_ms(incident: Incident) -> int:
+    return incident.reopenings[-1] if incident.reopenings else incident.opened_ms
 
 
 def _newest(pulses: Iterable[Pulse]) -> Pulse | None:

@@ -11,7 +11,7 @@ import msgspec
 from agents.ports import App, Batch, Publish, View
 from config import Settings
 from models.pulse import pulse_of
-from models.verification import Arms, Verifier
+from models.verification import Arms, Verifier, is_compared
 from models.window_merge import Fate, MergedWindow, WindowMerge
 from topics import COHORT_PARTS, PULSE, STEERING, VERIFICATIONS, ContractError
 from topics.emission import Emission
@@ -60,7 +60,8 @@ class WindowVerifier:
         return emissions
 
     def _look(self, window: MergedWindow) -> list[Emission]:
-        served = {answer.audience: answer for answer in self._answers.values() if answer.command_id}
+        served = {answer.audience: answer for answer in self._answers.values() if is_compared(answer)}
+        # Trouble that comes back is compared anew: what was seen before the way back was of another fault.
         self._arms = {audience: arms for audience, arms in self._arms.items() if audience in served}
         emissions = []
         for audience, answer in sorted(served.items()):

@@ -232,6 +232,7 @@ class PolicySettings(Section):
     congested_load: Share
     verify_alpha: Share
     verify_tightest_at: PositiveFloat
+    verify_settle_s: NonNegativeFloat
     verify_warmup_viewers: PositiveInt
     verify_within_s: PositiveFloat
     well_ratio: Share

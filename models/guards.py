@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from models import words
 from models.levers import Lever
 from topics import OUTCOMES
-from topics.commands import CommandKind, Outcome, OutcomeStatus
+from topics.commands import Command, CommandKind, Outcome, OutcomeStatus
 from topics.controls import Control
 from topics.emission import Emission
 from topics.fields import derive_id
@@ -72,11 +72,20 @@ def dry_run(incident: Incident, policy: Policy, approved: Control | None = None)
 
 
 def taken(incident: Incident, lever: Lever, answers: Iterable[SteeringAnswer]) -> Held | None:
-    """Hold where another incident has the audience: it is under one command at a time."""
+    """Hold where another incident has the audience: it is under one command at a time.
+
+    One whose viewers are on their way back to the CDN that fails now gives it up.
+    """
     for answer in in_force(answers, incident.time_ms):
-        if answer.audience == lever.target and answer.incident != incident.incident:
+        another = answer.audience == lever.target and answer.incident != incident.incident
+        if another and not brings_back_to(answer, lever.away_from):
             return Held(f"{answer.audience} is under command {answer.command_id} already", lever.kind)
     return None
+
+
+def brings_back_to(under: Command | SteeringAnswer, cdn: str) -> bool:
+    """Whether viewers return to `cdn` in steps under a command, or under the answer that obeys it."""
+    return bool(under.ramp and cdn) and under.away_from == cdn
 
 
 def in_force(answers: Iterable[SteeringAnswer], now_ms: int) -> list[SteeringAnswer]:

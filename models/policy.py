@@ -18,7 +18,7 @@ from config.sections import PolicySettings
 from models import words
 from models.cdn_loads import CdnLoad
 from models.faults import Fault, recognise
-from models.guards import Held, dry_run, in_force, taken, too_small
+from models.guards import Held, brings_back_to, dry_run, in_force, taken, too_small
 from models.leases import command_behind
 from models.levers import CDN, Choice, Lever, choose
 from models.moving import within_room
@@ -145,6 +145,7 @@ class PolicyEngine:
         dry = dry_run(incident, policy, approved)
         # What was only proposed has moved nobody: it is no reason to hold back when acting is allowed.
         decided = decided if dry else msgspec.structs.replace(decided, proposal=None)
+        decided = _taking_over(decided, incident, lever, around)
         held = (
             too_small(incident, lever, policy)
             or self._already(decided, incident, lever, around)
@@ -375,6 +376,15 @@ def _up_to_date(decided: Decided, incident: Incident, around: Surroundings) -> D
         if same and answer.command_id and answer.incident == incident.incident and answer.generation > known:
             lease = command_behind(answer)
     return msgspec.structs.replace(decided, time_ms=incident.time_ms, lease=lease)
+
+
+def _taking_over(decided: Decided, incident: Incident, lever: Lever, around: Surroundings) -> Decided:
+    """Return what was decided, with another incident's way back to the CDN that fails now for its lease."""
+    for answer in in_force(around.answers, incident.time_ms):
+        mine = answer.audience == lever.target and brings_back_to(answer, lever.away_from)
+        if mine and answer.incident != incident.incident:
+            return msgspec.structs.replace(decided, lease=command_behind(answer))
+    return decided
 
 
 def _held(decided: Decided, incident: Incident, held: Held) -> tuple[Decided, list[Emission]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from models import words
+from models.guards import brings_back_to
 from models.obedience import Key, concerns, objection, outcome
 from topics import STEERING
 from topics.commands import Command, CommandKind, OutcomeStatus
@@ -160,12 +161,15 @@ def _not_in_force(steered: Steered, command: Command) -> str:
 def _anothers(steered: Steered, command: Command) -> str:
     """Return why a command may not take an audience over from another incident's, or nothing.
 
-    Two incidents may be decided about at once, neither knowing of the other's command: the first has it.
+    It may where viewers are on their way back to the CDN that fails anew. Two incidents may be decided about
+    at once, neither knowing of the other's command: the first has it.
     """
     under = steered.command
     if under is None or command.kind not in KINDS or command.time_ms >= under.expires_ms:
         return ""
     if not under.incident or not command.incident or under.incident == command.incident:
+        return ""
+    if brings_back_to(under, command.away_from):
         return ""
     return f"{command.target} is under {under.id} of another incident, {under.incident}"
 

@@ -2,8 +2,8 @@
 
 Each window adds to both arms; the interval of the difference holds however often it is looked at, so the
 move may be widened at the first window that shows a help and undone at the first that shows a harm. A viewer
-counts once a window. Viewers whom the default order had on another CDN count as moved: they are where the
-moved went.
+counts once a window, and of windows that overlap only those count that share nothing. Viewers whom the
+default order had on another CDN count as moved: they are where the moved went.
 
 Source of the interval: `models.confidence_sequence`.
 """
@@ -32,6 +32,7 @@ class Arms(msgspec.Struct):
     incident: str
     command_id: str
     since_ms: int
+    seen_to_ms: int = 0
     windows: int = 0
     moved_viewers: float = 0.0
     moved_bad: float = 0.0
@@ -60,22 +61,27 @@ class Verifier:
     ) -> tuple[Arms, Verification] | None:
         """Return what is known after `window`; None where it tells nothing about `answer`.
 
-        Only windows count that begin when players have had the time to ask for the answer. Those on their way
-        back say nothing: with the fault gone both arms see the same.
+        Only windows count that begin when players have had the time to ask for the answer and to be done with
+        what they were fetching: who is moved waits for a dead CDN a little longer, and who stays lives on its
+        buffer. Those on their way back say nothing: with the fault gone both arms see the same.
         """
-        asked_ms = answer.time_ms + int(1_000 * answer.ttl_s)
-        if not answer.command_id or answer.ramp or window.start_ms < asked_ms:
+        moved_ms = answer.time_ms + int(1_000 * (answer.ttl_s + self._settings.verify_settle_s))
+        if not is_compared(answer) or window.start_ms < moved_ms:
             return None
         split = _arms_of(window, answer)
         if split is None:
             return None
         if arms is None or arms.incident != answer.incident:
             arms = Arms(answer.incident, answer.command_id, window.start_ms)
+        if window.start_ms < arms.seen_to_ms:
+            return None
         moved, control = split
+        end_ms = window.start_ms + window.window_ms
         after = Arms(
             incident=answer.incident,
             command_id=answer.command_id,
             since_ms=arms.since_ms,
+            seen_to_ms=end_ms,
             windows=arms.windows + 1,
             moved_viewers=arms.moved_viewers + moved[0],
             moved_bad=arms.moved_bad + moved[1],
@@ -83,7 +89,6 @@ class Verifier:
             control_bad=arms.control_bad + control[1],
             verdict=arms.verdict,
         )
-        end_ms = window.start_ms + window.window_ms
         interval = self._mixture.of_difference(
             _moments(after.control_viewers, after.control_bad), _moments(after.moved_viewers, after.moved_bad)
         )
@@ -114,6 +119,11 @@ class Verifier:
             p_value=interval.p_value if interval is not None else 1.0,
             verdict=after.verdict,
         )
+
+
+def is_compared(answer: SteeringAnswer) -> bool:
+    """Whether an audience has moved and unmoved viewers under `answer`: on a way back it soon has not."""
+    return bool(answer.command_id) and not answer.ramp
 
 
 def _arms_of(window: MergedWindow, answer: SteeringAnswer) -> tuple[tuple[float, float], ...] | None:

@@ -17,7 +17,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from playhead.lab.cdns import HOSTS, LocalCdns
-from playhead.lab.crowd import Crowd, Viewer
+from playhead.lab.crowd import REQUEST_TIMEOUT_S, Crowd, Viewer
 from playhead.lab.media import catalogue_title, media_folder
 from playhead.lab.served_process import ServedProcess
 from playhead.publisher import Publisher
@@ -74,6 +74,8 @@ SETTINGS = {
     "PLAYHEAD_POLICY__MIN_DWELL_S": "5",
     "PLAYHEAD_POLICY__FLAP_WINDOW_S": "1",
     "PLAYHEAD_POLICY__BLIND_AFTER_S": "20",
+    # As long as a viewer of the crowd waits for an answer.
+    "PLAYHEAD_POLICY__VERIFY_SETTLE_S": str(REQUEST_TIMEOUT_S),
     "PLAYHEAD_STEERING__SUSPECT_TTL_S": "3",
     "PLAYHEAD_STEERING__SUSPECT_TTL_MOST_S": "4",
     "PLAYHEAD_STEERING__CALM_TTL_S": "4",

@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from models.steering_order import bucket
-from playhead.lab.cdns import Fault, Request
+from playhead.lab.cdns import HOSTS, Fault, Request
 from playhead.lab.closed_loop import MOVED_SHARE, SICK, ClosedLoop, names_on
 from playhead.lab.players.browser import Watching
 from playhead.log_reader import read_to_end
-from topics import COMMANDS, INCIDENTS
-from topics.commands import Command, CommandKind
+from topics import COMMANDS, INCIDENTS, OUTCOMES
+from topics.commands import Command, CommandKind, Outcome
 from topics.errors import PlayheadError
 from topics.fields import Cell
 from topics.incidents import Incident
@@ -162,12 +162,21 @@ def try_fault(
         given = (each for each in records(COMMANDS) if each.kind is CommandKind.STEER and not each.dry_run)
         return next((each for each in given if each.away_from == SICK and not each.ramp), None)
 
+    def within(seconds: float, ask: Callable[[], T | None], what: str) -> T:
+        try:
+            return _within(seconds, ask, what, opened)
+        except NeverError as error:
+            decided: list[Command | Outcome] = [*records(COMMANDS), *records(OUTCOMES)]
+            said = [f"{each.time_ms / 1000 - began_s:.1f} s {each.kind}: {each.reason}" for each in decided]
+            standing = {cdn: crowd.on(cdn) for cdn in HOSTS}
+            raise NeverError(f"{error}\n{standing}, {crowd.playing()} play\n" + "\n".join(said)) from None
+
     loop.cdns.fail(SICK, fault)
     report(f"{SICK} fails: {fault.kind}")
-    command = _within(move_within_s, steering, f"a command to leave {SICK}", opened)
+    command = within(move_within_s, steering, f"a command to leave {SICK}")
     report(f"{since():5.1f} s  {command.reason}")
     incident = next(each for each in records(INCIDENTS) if each.incident == command.incident)
-    _within(move_within_s, lambda: crowd.on(SICK) <= control, f"the crowd off {SICK}", opened)
+    within(move_within_s, lambda: crowd.on(SICK) <= control, f"the crowd off {SICK}")
     crowd_moved_s = since()
     report(f"{crowd_moved_s:5.1f} s  {there - crowd.on(SICK)} of {there} of the crowd are elsewhere")
     moved: dict[str, float] = {}
@@ -176,7 +185,7 @@ def try_fault(
         def is_elsewhere(screen: Screen = screen) -> float | None:
             return _moved(loop, screen, began_s)
 
-        moved[screen.player] = _within(move_within_s, is_elsewhere, f"{screen.player} off {SICK}", opened)
+        moved[screen.player] = within(move_within_s, is_elsewhere, f"{screen.player} off {SICK}")
         report(f"{moved[screen.player]:5.1f} s  {screen.player} plays from elsewhere")
     _sleep(began_s + crowd_moved_s + hold_s - time.time(), opened)
     stalls = {screen.player: len(_stalls_since(screen, began_s)) for screen in opened}
@@ -189,7 +198,7 @@ def try_fault(
         stood.add(crowd.on(SICK))
         return crowd.on(SICK) >= there
 
-    _within(back_within_s, is_back, f"the crowd back on {SICK}", opened)
+    within(back_within_s, is_back, f"the crowd back on {SICK}")
     crowd_back_s = since()
     report(f"{crowd_back_s:5.1f} s  everyone is back, in {len(stood) - 1} steps")
     return Tried(

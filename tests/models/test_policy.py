@@ -14,7 +14,7 @@ from models.policy import Decided, PolicyEngine
 from models.surroundings import Surroundings
 from topics.anomalies import AnomalyKind, Cause, Severity
 from topics.cdn import NodeReport
-from topics.commands import Command, CommandKind, Limits, Outcome, OutcomeStatus
+from topics.commands import Command, CommandKind, Limits, Outcome, OutcomeStatus, RampStep
 from topics.incidents import Incident, IncidentState
 from topics.ingest import PipelineSelection
 from topics.policies import Policy
@@ -410,6 +410,25 @@ def test_an_audience_under_another_incidents_command_is_left_to_it() -> None:
 
     assert desk.commands == []
     assert desk.held[0].reason == "isp=3 is under command c1 already"
+
+
+def test_an_audience_on_its_way_back_to_the_cdn_that_fails_anew_is_taken_over_as_far_as_it_was_moved() -> (
+    None
+):
+    way_back = answer(
+        incident="other", share=0.6, ramp=[RampStep(at_ms=NOW_MS + 1, share=0.3)], expires_ms=NOW_MS + 60_000
+    )
+
+    desk = decided(incident(), replace(AROUND, answers=[way_back]))
+
+    (command,) = desk.commands
+    assert (command.share, command.ramp) == (pytest.approx(0.6), [])
+
+
+def test_an_audience_on_its_way_back_to_another_cdn_is_left_to_it() -> None:
+    way_back = answer(incident="other", away_from="5", ramp=[RampStep(at_ms=NOW_MS + 1, share=0.3)])
+
+    assert decided(incident(), replace(AROUND, answers=[way_back])).commands == []
 
 
 # -- as the incident goes on ------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from models.steering import Steered, Steering
 from models.stewardship import Steward
 from models.surroundings import Surroundings
 from topics.anomalies import AnomalyKind, Severity
-from topics.commands import Command, CommandKind, Limits, Outcome, OutcomeStatus
+from topics.commands import Command, CommandKind, Limits, Outcome, OutcomeStatus, RampStep
 from topics.incidents import Incident, IncidentState
 from topics.policies import Policy
 from topics.steering import SteeringAnswer
@@ -227,6 +227,27 @@ def test_only_commands_with_the_right_signature_are_obeyed() -> None:
 
     assert audience.statuses == [*[OutcomeStatus.REFUSED] * 3, OutcomeStatus.APPLIED]
     assert all("signature" in each.reason for each in audience.outcomes[:3])
+
+
+@pytest.mark.parametrize(
+    ("way_back", "away_from", "status"),
+    [
+        (True, "7", OutcomeStatus.APPLIED),
+        (True, "5", OutcomeStatus.REFUSED),
+        (False, "7", OutcomeStatus.REFUSED),
+    ],
+    ids=["back to the CDN that fails anew", "back to another", "not on the way back"],
+)
+def test_another_incident_takes_over_only_a_way_back_to_the_cdn_it_leaves(
+    way_back: bool, away_from: str, status: OutcomeStatus
+) -> None:
+    ramp = [RampStep(at_ms=20_000, share=0.05)] if way_back else []
+    order = ["5", "7"] if away_from == "7" else ["7", "5"]
+    other = steer(3, incident="i2", away_from=away_from, pathway_priority=order)
+
+    audience = Audience().after(steer(1), steer(2, ramp=ramp), other)
+
+    assert audience.statuses[-1] is status
 
 
 # -- leases -----------------------------------------------------------------------------------------------

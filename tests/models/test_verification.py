@@ -17,8 +17,8 @@ from topics.verifications import Verdict, Verification
 SETTINGS = load({}).settings.policy
 AT = {name: column for column, name in enumerate(MEASURES)}
 WINDOW_MS = 10_000
-ASKED_MS = 20_000
-"""The command's time and one TTL."""
+MOVED_MS = 20_000 + int(1_000 * SETTINGS.verify_settle_s)
+"""The command's time, one TTL, and what a player may take to be done with what it was fetching."""
 
 STEERED = SteeringAnswer(
     time_ms=10_000,
@@ -63,7 +63,7 @@ def followed(
             ("5", "3"): (200, int(rng.binomial(200, moved_ratio))),
             ("7", "9"): (900, 900),
         }
-        found = verifier.step(arms, answer, window(ASKED_MS + number * WINDOW_MS, cells, ("cdn", "isp")))
+        found = verifier.step(arms, answer, window(MOVED_MS + number * WINDOW_MS, cells, ("cdn", "isp")))
         assert found is not None
         arms, verification = found
         told.append(verification)
@@ -109,13 +109,13 @@ def test_looking_at_every_window_finds_no_help_where_there_is_none() -> None:
 @pytest.mark.parametrize(
     ("answer", "start_ms"),
     [
-        (STEERED, ASKED_MS - 1),
+        (STEERED, MOVED_MS - 1),
         (
             SteeringAnswer(time_ms=0, audience="isp=3", cell={}, pathway_priority=[], ttl_s=1, generation=2),
-            ASKED_MS,
+            MOVED_MS,
         ),
     ],
-    ids=["before players could ask", "under no command"],
+    ids=["before players have moved", "under no command"],
 )
 def test_some_windows_say_nothing(answer: SteeringAnswer, start_ms: int) -> None:
     cells = {("7", "3"): (200, 60), ("5", "3"): (200, 0)}
@@ -124,23 +124,35 @@ def test_some_windows_say_nothing(answer: SteeringAnswer, start_ms: int) -> None
 
 
 def test_the_way_back_says_nothing() -> None:
-    back = msgspec.structs.replace(STEERED, ramp=[RampStep(at_ms=ASKED_MS, share=0.1)])
+    back = msgspec.structs.replace(STEERED, ramp=[RampStep(at_ms=MOVED_MS, share=0.1)])
     cells = {("7", "3"): (200, 60), ("5", "3"): (200, 0)}
 
-    assert Verifier(SETTINGS).step(None, back, window(ASKED_MS, cells, ("cdn", "isp"))) is None
+    assert Verifier(SETTINGS).step(None, back, window(MOVED_MS, cells, ("cdn", "isp"))) is None
+
+
+def test_of_windows_that_overlap_those_count_that_share_nothing() -> None:
+    verifier, cells = Verifier(SETTINGS), {("7", "3"): (200, 60), ("5", "3"): (200, 0)}
+    found = verifier.step(None, STEERED, window(MOVED_MS, cells, ("cdn", "isp")))
+    assert found is not None
+
+    within = window(MOVED_MS + WINDOW_MS - 1, cells, ("cdn", "isp"))
+    after = window(MOVED_MS + WINDOW_MS, cells, ("cdn", "isp"))
+
+    assert verifier.step(found[0], STEERED, within) is None
+    assert verifier.step(found[0], STEERED, after) is not None
 
 
 def test_another_incident_begins_the_count_anew() -> None:
     verifier = Verifier(SETTINGS)
     cells = {("7", "3"): (200, 60), ("5", "3"): (200, 0)}
-    found = verifier.step(None, STEERED, window(ASKED_MS, cells, ("cdn", "isp")))
+    found = verifier.step(None, STEERED, window(MOVED_MS, cells, ("cdn", "isp")))
     assert found is not None
     other = msgspec.structs.replace(STEERED, incident="i2", command_id="c2")
 
-    again = verifier.step(found[0], other, window(ASKED_MS + WINDOW_MS, cells, ("cdn", "isp")))
+    again = verifier.step(found[0], other, window(MOVED_MS + WINDOW_MS, cells, ("cdn", "isp")))
 
     assert again is not None
-    assert (again[1].windows, again[1].since_ms) == (1, ASKED_MS + WINDOW_MS)
+    assert (again[1].windows, again[1].since_ms) == (1, MOVED_MS + WINDOW_MS)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +172,7 @@ def test_what_is_shed_is_compared_too(
 ) -> None:
     shed = msgspec.structs.replace(STEERED, away_from="", pathway_priority=[], **given)
 
-    found = Verifier(SETTINGS).step(None, shed, window(ASKED_MS, cells, names))
+    found = Verifier(SETTINGS).step(None, shed, window(MOVED_MS, cells, names))
 
     assert found is not None
     verification = found[1]
@@ -169,4 +181,4 @@ def test_what_is_shed_is_compared_too(
 
 
 def test_without_the_dimension_that_tells_them_apart_nothing_is_said() -> None:
-    assert Verifier(SETTINGS).step(None, STEERED, window(ASKED_MS, {("3",): (200, 60)}, ("isp",))) is None
+    assert Verifier(SETTINGS).step(None, STEERED, window(MOVED_MS, {("3",): (200, 60)}, ("isp",))) is None
