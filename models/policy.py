@@ -87,6 +87,11 @@ class PolicyEngine:
         if choice.lever is None:
             undone: list[Emission] = []
             if decided.lease is not None:
+                # Who has just been moved takes what he suffered along: it looks like everyone's for a while.
+                lease = decided.lease
+                young = None if incident.cause else self._dwelling(incident, lease.kind, [lease])
+                if young is not None:
+                    return _held(decided, incident, young)
                 decided, undone = self._undone(decided, incident, f"another cause: {incident.summary}")
             after, held = _held(decided, incident, Held("; ".join(choice.others)))
             return after, [*undone, *held]
@@ -210,17 +215,18 @@ class PolicyEngine:
         found = around.verification_of(lever.target)
         if given and decided.lease is not None and found is not None and found.incident == incident.incident:
             return Held("it is being verified, and widened as it helps", lever.kind, silent=True)
-        return self._dwelling(incident, lever, commands)
+        return self._dwelling(incident, lever.kind, commands)
 
-    def _dwelling(self, incident: Incident, lever: Lever, commands: Sequence[Command]) -> Held | None:
+    def _dwelling(self, incident: Incident, kind: CommandKind, commands: Sequence[Command]) -> Held | None:
         """Hold while the last command is too young to have shown its effect."""
-        dwell_ms = self._settings.min_dwell_s * 1_000
+        settle_s = self._settings.steering_ttl_s + self._settings.verify_settle_s
+        dwell_ms = max(self._settings.min_dwell_s, settle_s) * 1_000
         age_ms = incident.time_ms - max(each.time_ms for each in commands)
         if age_ms < dwell_ms:
             since = words.lasting(age_ms)
             return Held(
                 f"the last command is {since} old; it has {words.lasting(dwell_ms)} to show its effect",
-                lever.kind,
+                kind,
             )
         return None
 

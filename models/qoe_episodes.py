@@ -38,6 +38,8 @@ class Episode(msgspec.Struct):
     """Windows in a row with too few viewers to say how it is."""
     explained: bool = False
     """Whether its causes were found."""
+    everyones: bool = False
+    """Whether it was told that no dimension tells those who suffer apart: that may be early still."""
     told_impact: float = 0.0
     """Viewers it was said to reach, last."""
     paged: bool = False

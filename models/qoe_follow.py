@@ -118,11 +118,18 @@ class Follower:
         return episode.unseen <= self._qoe.unseen_windows
 
     def _explained_at_last(self, episode: Episode, explains: Explains) -> list[FoundCause]:
-        """Return the causes of an episode that had none so far: the first window may show too little."""
+        """Return the causes of an episode that had none so far: the first window may show too little.
+
+        That it is everyone's is told, and looked at again: a fault reaches others for a while, as those who
+        leave it take their stalls along.
+        """
         if episode.explained or episode.windows > self._qoe.explain_within_windows:
             return []
         causes = explains.at_last(episode)
-        episode.explained = bool(causes)
+        episode.explained = bool(causes and causes[0].cell)
+        if not episode.explained and episode.everyones:
+            return []
+        episode.everyones = bool(causes)
         return causes
 
     def _still(

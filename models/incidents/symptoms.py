@@ -143,7 +143,8 @@ def _register(known: Series | None, anomaly: Anomaly, causes: int) -> Series:
             standby=anomaly.standby,
             from_sequence=anomaly.from_sequence,
         )
-    if known is None:
+    # What was found of trouble that has ended is no evidence of the next.
+    if known is None or (firing and not known.firing):
         return now
     return msgspec.structs.replace(
         known, time_ms=now.time_ms, ids=now.ids, firing=now.firing, metric=now.metric, scope=scope

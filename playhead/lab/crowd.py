@@ -136,6 +136,8 @@ class _Watching:
         self._bitrate_kbps = 0
         self._segments: dict[str, list[tuple[str, float]]] = {}
         self._next = 0
+        self._serving = ""
+        """The CDN that was asked for a segment last: the one that serves the player, be it slowly."""
         self._began_s = 0.0
 
     async def watch(self, after_s: float) -> None:
@@ -190,6 +192,7 @@ class _Watching:
             if listed is None:
                 return False
             self._segments[cdn] = _segments_of(listed.decode(), self._playlists[cdn])
+        self._serving = cdn
         segments = self._segments[cdn]
         url, duration_s = segments[self._next % len(segments)]
         body = await self._get(url)
@@ -255,7 +258,7 @@ class _Watching:
     async def _tell(self, event: str, more: str = "") -> None:
         """Send one CMCD event, keys in the order of the alphabet."""
         viewer = self._viewer
-        host = urlsplit(self._playlists.get(viewer.cdn, "")).hostname or ""
+        host = urlsplit(self._playlists.get(self._serving, "")).hostname or ""
         members = [
             f"bl=({int(self._buffered_s * 10) * 100})",
             f"br=({self._bitrate_kbps})" if self._bitrate_kbps else "",

@@ -166,6 +166,17 @@ def test_trouble_that_comes_back_soon_is_the_same_incident(gap_ms: int, same: bo
     assert last.severity is (Severity.HIGH if same else Severity.LOW)
 
 
+def test_what_was_found_of_trouble_that_ended_is_no_cause_of_the_next() -> None:
+    before = [anomaly(0, causes=[cause({"cdn": "7"})]), anomaly(MINUTE_MS, Phase.END)]
+    again = anomaly(2 * MINUTE_MS)
+
+    told = Told().after(*before, again)
+    assert (told.states[-1], told.records[-1].cause) == (IncidentState.REOPENED, {})
+
+    told.after(anomaly(2 * MINUTE_MS + 1, Phase.UPDATE, causes=[cause({"cdn": "5"})]))
+    assert told.records[-1].cause == {"cdn": "5"}
+
+
 def test_the_end_of_an_unknown_episode_is_ignored() -> None:
     told = Told().after(anomaly(2 * MINUTE_MS, Phase.END))
 

@@ -540,6 +540,16 @@ def test_a_cause_that_no_lever_mends_undoes_the_command() -> None:
     assert len(desk.held) == 1, "said once"
 
 
+@pytest.mark.parametrize("lasts", [True, False], ids=["while it is young", "once it has had its time"])
+def test_what_looks_like_everyones_undoes_no_command_before_it_could_show_its_effect(lasts: bool) -> None:
+    desk = Desk().after(incident(0))
+    seen_ms = NOW_MS + (9_000 if lasts else int(1_000 * SETTINGS.min_dwell_s))
+
+    desk.after(msgspec.structs.replace(incident(0), cause={}, causes=[], time_ms=seen_ms))
+
+    assert [each.kind for each in desk.commands[1:]] == ([] if lasts else [CommandKind.RESUME])
+
+
 def test_viewers_of_a_resolved_incident_return_in_steps() -> None:
     desk = Desk().after(incident(0), resolved(3))
 

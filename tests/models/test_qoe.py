@@ -297,6 +297,16 @@ def test_causes_that_act_at_once_are_an_episode_each_and_end_each_by_itself() ->
     assert [(each.phase, each.cell) for each in ends] == [(Phase.END, {"isp": "y"})]
 
 
+def test_what_looked_like_everyones_is_blamed_on_who_suffers_once_others_are_well() -> None:
+    model, everyone, one = learned(), {("*", "*"): 0.2}, {("b", "*"): 0.3}
+
+    start, *rest = said(model, window(5, everyone), window(6, everyone), window(7, one), window(8, one))
+
+    assert (start.phase, start.causes[0].cell) == (Phase.START, {})
+    assert [(each.phase, each.causes[0].cell) for each in rest] == [(Phase.UPDATE, {"cdn": "b"})]
+    assert rest[0].time_ms == 8 * WINDOW_MS, "told once others are well, and once"
+
+
 def test_what_no_dimension_explains_says_so() -> None:
     model = judge()
     for number in range(5):
