@@ -28,6 +28,9 @@ T = TypeVar("T")
 R = TypeVar("R", bound=msgspec.Struct)
 
 POLL_S = 0.25
+PLAYERS_BACK_S = 12.0
+"""After the crowd: players ask less often, and have a buffer to play first."""
+
 CANDIDATES = 200
 EVENTS = ["ps", "e", "t", "rr"]
 KEYS = [
@@ -75,7 +78,7 @@ class PlayerTold(msgspec.Struct, frozen=True, kw_only=True):
     """Fault to its first good segment from another CDN after which it asked the sick one no more."""
     stalls: int
     back_s: float | None
-    """Fault to its first segment from the CDN after it was well."""
+    """Fault to its first segment from the CDN after it was well; None for one that keeps off it by itself."""
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,6 +171,8 @@ def try_fault(
         except NeverError as error:
             decided: list[Command | Outcome] = [*records(COMMANDS), *records(OUTCOMES)]
             said = [f"{each.time_ms / 1000 - began_s:.1f} s {each.kind}: {each.reason}" for each in decided]
+            # The next fault begins with CDNs that are well.
+            loop.cdns.fail(SICK, None)
             standing = {cdn: crowd.on(cdn) for cdn in HOSTS}
             raise NeverError(f"{error}\n{standing}, {crowd.playing()} play\n" + "\n".join(said)) from None
 
@@ -201,6 +206,9 @@ def try_fault(
     within(back_within_s, is_back, f"the crowd back on {SICK}")
     crowd_back_s = since()
     report(f"{crowd_back_s:5.1f} s  everyone is back, in {len(stood) - 1} steps")
+    back = _all_back(loop, opened, began_s, well_s)
+    for player, at_s in back.items():
+        report(f"{at_s:5.1f} s  {player} is back" if at_s else f"         {player} stays away")
     return Tried(
         fault=fault.kind,
         incident_s=round(incident.time_ms / 1000 - began_s, 2),
@@ -219,7 +227,7 @@ def try_fault(
                 player=screen.player,
                 moved_s=moved[screen.player],
                 stalls=stalls[screen.player],
-                back_s=_back(loop, screen, began_s, well_s),
+                back_s=back[screen.player],
             )
             for screen in opened
         ],
@@ -254,6 +262,18 @@ def _moved(loop: ClosedLoop, screen: Screen, began_s: float) -> float | None:
     last_there = max((each.at_s for each in asked if each.cdn == SICK), default=began_s)
     good = [each.at_s for each in asked if each.cdn != SICK and each.status == 200 and each.at_s > last_there]
     return round(good[0] - began_s, 2) if len(good) > 1 else None
+
+
+def _all_back(
+    loop: ClosedLoop, opened: Sequence[Screen], began_s: float, well_s: float
+) -> dict[str, float | None]:
+    """Return when each was back; one that keeps off by itself what failed it is not waited for for long."""
+    deadline = time.monotonic() + PLAYERS_BACK_S
+    while True:
+        back = {screen.player: _back(loop, screen, began_s, well_s) for screen in opened}
+        if None not in back.values() or time.monotonic() > deadline:
+            return back
+        time.sleep(POLL_S)
 
 
 def _back(loop: ClosedLoop, screen: Screen, began_s: float, well_s: float) -> float | None:
