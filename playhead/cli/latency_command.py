@@ -31,8 +31,8 @@ def show(
 ) -> None:
     """Itemise the time from a viewer's stall to that viewer's move, for the settings as they are.
 
-    The stages are estimates. The exit code is 1 where the target of [latency] cannot be met; then the
-    settings to change are named.
+    The stages are estimates. The exit code is 1 where `latency.target_p95_s` cannot be met; then
+    the settings to change are named.
 
     Example: [bold]PLAYHEAD_QOE__WINDOW_S=10 playhead latency-budget[/]
     """

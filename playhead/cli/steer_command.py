@@ -22,6 +22,7 @@ from playhead.render import describe
 from playhead.render.words import clean, line
 from playhead.steer.explaining import explain
 from playhead.steer.known import Known, read_known
+from playhead.steer.naming import the_one
 from playhead.steer.status import status_of
 from playhead.steer.trying import attempt, read_policies
 from playhead.steer.words_said import word
@@ -30,7 +31,13 @@ from topics.controls import ControlVerb
 from topics.emission import Emission
 from topics.incidents import Incident, IncidentState
 
-steer = typer.Typer(help="See what the brain does and why; approve, undo or freeze it.", no_args_is_help=True)
+steer = typer.Typer(
+    help="""See what the brain does and why; approve, undo or freeze it.
+
+    Example: [bold]playhead steer status[/]
+    """,
+    no_args_is_help=True,
+)
 
 IncidentArgument = Annotated[
     str, typer.Argument(help="An incident, or how its name begins.", show_default=False)
@@ -38,7 +45,17 @@ IncidentArgument = Annotated[
 By = Annotated[
     str | None, typer.Option(help="Who says so; the user of this machine by default.", show_default=False)
 ]
-Reason = Annotated[str, typer.Option(help="Why: it is kept with the decision.", show_default=False)]
+
+
+def _stated(reason: str) -> str:
+    if not reason.strip():
+        raise typer.BadParameter("say why in a few words: it is kept with the decision")
+    return reason
+
+
+Reason = Annotated[
+    str, typer.Option(help="Why: it is kept with the decision.", show_default=False, callback=_stated)
+]
 TakeBack = Annotated[bool, typer.Option("--take-back", help="Take the word back.")]
 
 
@@ -68,7 +85,8 @@ def explain_decision(
     what: Annotated[
         str,
         typer.Argument(
-            help="An audience, a command or an incident, or how its name begins.", show_default=False
+            help="An audience, a command or an incident, how its name begins, or a part of it.",
+            show_default=False,
         ),
     ],
     prefix: Prefix = None,
@@ -150,7 +168,9 @@ def approve(
 def undo(
     what: Annotated[
         str,
-        typer.Argument(help="An incident or an audience, or how its name begins.", show_default=False),
+        typer.Argument(
+            help="An incident or an audience, how its name begins, or a part of it.", show_default=False
+        ),
     ],
     reason: Reason,
     by: By = None,
@@ -164,12 +184,11 @@ def undo(
     """
     settings, run = _settings(prefix)
     known = _known(settings, run, history=False)
-    answer = known.answers.get(what)
-    if answer is not None:
-        if not answer.incident and not take_back:
-            raise fail(f"{what} is under no command: there is nothing to undo")
-        what = answer.incident or what
-    found = _incident(known, what)
+    served = {audience: answer.incident for audience, answer in known.answers.items() if answer.incident}
+    if not take_back and what in known.answers and what not in served:
+        raise fail(f"{what} is under no command: there is nothing to undo")
+    name = the_one(what, [*known.incidents, *served], "incident, and no audience under a command,")
+    found = _incident(known, served.get(name, name))
     _say(settings, run, known, ControlVerb.UNDO, by, reason, found.incident, None, take_back, as_json)
 
 

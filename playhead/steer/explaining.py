@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
 from models.surroundings import described
 from playhead.steer.known import Known
+from playhead.steer.naming import the_one
 from topics.commands import Command, CommandKind, Outcome
 from topics.controls import Control
-from topics.errors import PlayheadError
 from topics.incidents import Incident
 from topics.verifications import Verification
-
-
-class NothingKnownError(PlayheadError):
-    """A name is none of an incident, a command or an audience that the topics hold."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -43,11 +37,11 @@ def explain(known: Known, asked: str) -> Explanation:
     """Return the record of the incident, command or audience that `asked` names, or begins the name of.
 
     Raises:
-        NothingKnownError: there is none, or several begin so.
+        NothingKnownError: there is none, or several fit.
     """
     incidents, commands = known.incidents, {command.id: command for command in known.commands}
     audiences = {*known.answers, *(command.target for command in known.commands)}
-    found = _the_one(asked, [*incidents, *commands, *audiences])
+    found = the_one(asked, [*incidents, *commands, *audiences], "incident, command or audience")
     if found in incidents:
         return _about(known, asked, found, [each for each in known.commands if each.incident == found])
     if found in commands:
@@ -56,20 +50,6 @@ def explain(known: Known, asked: str) -> Explanation:
     about = [each for each in known.commands if each.target == found]
     incident = known.answers[found].incident if found in known.answers else ""
     return _about(known, asked, incident or (about[-1].incident if about else ""), about)
-
-
-def _the_one(asked: str, names: Sequence[str]) -> str:
-    if asked in names:
-        return asked
-    fitting = sorted({name for name in names if asked and name.startswith(asked)})
-    if len(fitting) == 1:
-        return fitting[0]
-    if fitting:
-        raise NothingKnownError(f"{asked!r} begins the names of {len(fitting)}: {', '.join(fitting[:5])}, …")
-    raise NothingKnownError(
-        f"{asked!r} is no incident, command or audience that the topics still hold; `playhead steer status` "
-        "names those in force"
-    )
 
 
 def _about(known: Known, asked: str, incident: str, commands: list[Command]) -> Explanation:

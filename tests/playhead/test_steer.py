@@ -9,8 +9,9 @@ import pytest
 
 from config import load
 from playhead.cli.steer_showing import show_explanation, show_status
-from playhead.steer.explaining import NothingKnownError, explain, title_of, verified
+from playhead.steer.explaining import explain, title_of, verified
 from playhead.steer.known import Known
+from playhead.steer.naming import NothingKnownError, the_one
 from playhead.steer.status import status_of
 from playhead.steer.trying import PolicyFileError, attempt, read_policies
 from playhead.steer.words_said import word
@@ -193,8 +194,22 @@ def test_what_is_not_known_is_said_so(asked: str, why: str) -> None:
 def test_a_name_that_begins_several_is_refused() -> None:
     more = msgspec.structs.replace(INCIDENT, incident="d94abc")
 
-    with pytest.raises(NothingKnownError, match="begins the names of 2"):
+    with pytest.raises(NothingKnownError, match="may be 2: d94ab8, d94abc"):
         explain(known(incidents={"d94ab8": INCIDENT, "d94abc": more}), "d94")
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("isp=3320", "isp=3320,title=cup"),
+        ("title=cup", "isp=3320,title=cup"),
+        ("title=cup,isp=3320", "isp=3320,title=cup"),
+        ("isp=33", "isp=3320,title=cup"),
+        ("d9", "d94ab8"),
+    ],
+)
+def test_an_audience_is_found_by_a_part_of_it(asked: str, found: str) -> None:
+    assert the_one(asked, ["d94ab8", "isp=3320,title=cup", "isp=1,title=film"], "audience") == found
 
 
 def test_the_record_reads_from_what_was_seen_to_what_came_of_it(capsys: pytest.CaptureFixture[str]) -> None:

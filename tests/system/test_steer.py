@@ -132,6 +132,9 @@ def test_people_approve_explain_freeze_and_undo(kafka: Any, topic_prefix: str, t
         hands.steer("steer", "unfreeze", "--by", "bob")
         hands.wait_for(lambda each: each["hands_off"] == "", "the end of the freeze")
 
+    silent = hands.steer("steer", "freeze", "--by", "bob", "--reason", " ")
+    assert silent.exit_code == 2
+    assert "say why" in silent.stderr
     unknown = hands.steer("steer", "approve", "nobody", "--reason", "x")
     assert unknown.exit_code == 2
     assert "is no incident" in unknown.stderr
