@@ -18,7 +18,8 @@ def pulse_of(window: MergedWindow, agent: str) -> Pulse:
     if CDN in window.dimensions:
         at = window.dimensions.index(CDN)
         for cell, count in zip(window.cells, viewers, strict=True):
-            by_cdn[cell[at]] = by_cdn.get(cell[at], 0.0) + count
+            if cell[at]:  # what serves the others is not known
+                by_cdn[cell[at]] = by_cdn.get(cell[at], 0.0) + count
     end_ms = window.start_ms + window.window_ms
     return Pulse(
         time_ms=end_ms,

@@ -14,7 +14,7 @@ from models.window_merge import MergedWindow
 from topics.cdn import NodeReport
 from topics.cohorts import MEASURES
 from topics.steering import SteeringAnswer
-from topics.verifications import Pulse
+from topics.verifications import PULSE, Pulse
 
 SETTINGS = load({}).settings.policy
 NOW_MS, MAX_AGE_MS = 20_000, 60_000
@@ -135,6 +135,21 @@ def test_a_pulse_tells_where_viewers_are() -> None:
 
     assert (told.window_end_ms, told.viewers) == (2_000, 35)
     assert told.viewers_by_cdn == {"a": 15, "b": 20}
+
+
+def test_viewers_whose_cdn_is_not_known_are_somewhere() -> None:
+    window = MergedWindow(
+        start_ms=0,
+        window_ms=2_000,
+        dimensions=("cdn",),
+        cells=[("a",), ("",)],
+        sums=np.ones((2, len(MEASURES))),
+        origin_ms=None,
+    )
+
+    told = PULSE.decode(PULSE.encode(pulse_of(window, "verify")))
+
+    assert (told.viewers, told.viewers_by_cdn) == (2, {"a": 1})
 
 
 def test_a_pulse_of_beats_that_name_no_cdn_tells_no_place() -> None:
