@@ -86,18 +86,14 @@ def _order(
 ) -> tuple[list[str], list[SteeringAnswer]]:
     order = list(dict.fromkeys(default))
     worse: dict[str, None] = {}
-    """CDNs that this viewer has left, or that others like him are leaving."""
+    """CDNs that this viewer has left, or that others like him are leaving: his last resort."""
     obeyed: list[SteeringAnswer] = []
     while True:
         head = order[0]
         words = [
             word for word in audiences.in_force({**viewer.cell, "cdn": head}, now_ms) if word.pathway_priority
         ]
-        worse |= {
-            word.away_from: None
-            for word in words
-            if word.away_from not in ("", head) and is_moved(word, viewer.name, now_ms)
-        }
+        worse |= {word.away_from: None for word in words if word.away_from not in ("", head)}
         word = next((each for each in words if _moves_from(each, head, again=bool(obeyed))), None)
         if word is not None:
             obeyed.append(word)

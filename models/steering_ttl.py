@@ -42,6 +42,8 @@ def ttl_s(
     else:
         base = settings.calm_ttl_s
     base = min(base * max(load, 1.0), settings.calm_ttl_most_s)
+    most_s = max(math.ceil(settings.live_buffer_s) - 1, 1) if live else math.inf
+    # Spread below the bound: at it everybody would ask at once.
+    base = min(base, most_s / (1 + settings.ttl_jitter))
     spread = 1 + settings.ttl_jitter * (2 * bucket(viewer, "ttl") - 1)
-    found = max(round(base * spread), 1)
-    return min(found, max(math.ceil(settings.live_buffer_s) - 1, 1)) if live else found
+    return int(min(max(round(base * spread), 1), most_s))

@@ -226,6 +226,14 @@ def test_a_cdn_that_others_like_the_viewer_are_leaving_is_his_last_resort() -> N
     assert told(word("isp=1", "b", ["a", "c", "b"], split={"c": 1.0}), isp="1").order == ["a", "c", "b"]
 
 
+def test_a_cdn_that_is_being_left_is_nobodys_next_choice() -> None:
+    moving = word("everyone", "b", ["c", "b"], share=0.1)
+
+    orders = [told(moving, name=name).order for name in VIEWERS]
+
+    assert all(order == ["a", "c", "b"] for order in orders)
+
+
 def test_the_lowest_cap_of_all_audiences_holds() -> None:
     caps = [
         word("isp=1", "", [], max_bitrate_kbps=3_000.0),
@@ -265,6 +273,9 @@ def test_ttls_are_spread_over_viewers_and_grow_with_load() -> None:
     calm = [ttl_s(SETTINGS, viewer, suspect=False) for viewer in VIEWERS]
     pressed = [ttl_s(SETTINGS, viewer, suspect=False, load=3.0) for viewer in VIEWERS]
 
+    live = [ttl_s(SETTINGS, viewer, suspect=False, live=True) for viewer in VIEWERS]
+
+    assert len(set(live)) > 1, "players of a live title ask all at once"
     assert min(calm) == 48
     assert max(calm) == 72
     assert sum(pressed) / sum(calm) == pytest.approx(3.0, rel=0.01)
