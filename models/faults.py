@@ -7,14 +7,14 @@
 | corruption | its nodes are well and see no errors, and playback fails | move the most at once |
 | ISP outage | most of one provider's viewers on it, its nodes are well | move those, the most at once |
 | unreachable | its nodes are well, and viewers of all kinds ail critically on it | move half at once |
-| degraded | anything else | a canary first |
+| degraded | anything else, also where nobody is on another CDN to compare with | a canary first |
 
 Where the path or the content is dead those who stay have nothing to lose, so the first step is a large one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -64,7 +64,8 @@ def recognise(
         canary_share: what is moved first where nothing better is known.
         max_share: what may be moved at most.
     """
-    cause = incident.cause
+    compared = CDN in incident.cause
+    cause = incident.cause if compared else {**incident.cause, CDN: incident.only_cdn}
     oldest_ms = incident.time_ms - settings.max_report_age_s * 1_000
     here = [
         node
@@ -74,18 +75,14 @@ def recognise(
         and node.time_ms >= oldest_ms
     ]
     hard = min(max(canary_share, settings.hard_first_share), max_share)
-    capacity = sum(node.capacity_gbps for node in here)
-    dead = sum(node.capacity_gbps for node in here if not node.healthy)
-    if dead:
-        lost = dead / capacity
-        named = words.listed([node.node for node in here if not node.healthy][:5])
-        said = f"{named} are down: {words.percent(lost)} of the capacity"
-        return Fault(FaultKind.HARDWARE, said, hard if lost >= 1 else min(max(lost, canary_share), max_share))
-    load = sum(node.load * node.capacity_gbps for node in here) / capacity if capacity else 0.0
-    if load >= settings.congested_load:
-        excess = max(1 - settings.target_max_load / load, settings.least_share)
-        said = f"its nodes are well and at {words.percent(load)} of their capacity"
-        return Fault(FaultKind.CONGESTION, said, min(excess, max_share))
+    known = _by_nodes(here, settings, canary_share, max_share)
+    if known is not None:
+        return known
+    if not compared:
+        said = (
+            f"all of them are on {CDN} {incident.only_cdn}: whether it is that shows once some are elsewhere"
+        )
+        return Fault(FaultKind.DEGRADED, said, min(canary_share, max_share))
     errors = max((node.error_rate or 0.0 for node in here), default=0.0)
     fails = any(PLAYBACK_FAILURES in series for series in incident.firing)
     if here and fails and errors < settings.clean_error_rate:
@@ -99,3 +96,23 @@ def recognise(
         half = min(max(canary_share, settings.max_step_share), max_share)
         return Fault(FaultKind.UNREACHABLE, said, half)
     return Fault(FaultKind.DEGRADED, "no more is known of the fault", min(canary_share, max_share))
+
+
+def _by_nodes(
+    here: Sequence[NodeReport], settings: PolicySettings, canary_share: float, max_share: float
+) -> Fault | None:
+    """Return the fault that the nodes of a CDN tell themselves, or None."""
+    capacity = sum(node.capacity_gbps for node in here)
+    dead = sum(node.capacity_gbps for node in here if not node.healthy)
+    if dead:
+        lost = dead / capacity
+        named = words.listed([node.node for node in here if not node.healthy][:5])
+        said = f"{named} are down: {words.percent(lost)} of the capacity"
+        first = max(canary_share, settings.hard_first_share if lost >= 1 else lost)
+        return Fault(FaultKind.HARDWARE, said, min(first, max_share))
+    load = sum(node.load * node.capacity_gbps for node in here) / capacity if capacity else 0.0
+    if load < settings.congested_load:
+        return None
+    excess = max(1 - settings.target_max_load / load, settings.least_share)
+    said = f"its nodes are well and at {words.percent(load)} of their capacity"
+    return Fault(FaultKind.CONGESTION, said, min(excess, max_share))

@@ -54,16 +54,18 @@ def choose(incident: Incident, settings: PolicySettings) -> Choice:
     """Return the lever that fits the cause of `incident`."""
     if incident.kind is AnomalyKind.INGEST_FAILURE:
         return _ingest(incident)
-    return delivery(incident.cause, incident.scope, settings)
+    return delivery(incident.cause, incident.scope, settings, incident.only_cdn)
 
 
-def delivery(cause: Cell, scope: Cell, settings: PolicySettings) -> Choice:
+def delivery(cause: Cell, scope: Cell, settings: PolicySettings, only_cdn: str = "") -> Choice:
     """Return the lever that fits a cause among viewers, or why there is none.
 
     Args:
         scope: whom was looked at, such as the viewers of one title.
+        only_cdn: serves all of them. Whether it is at fault nobody can tell before some are elsewhere;
+            that is what a small first step is for.
     """
-    if not cause:
+    if not cause and not only_cdn:
         return Choice(None, ["the cause is not known: to move viewers could make it worse"])
     beyond = [name for name in settings.never_reroute if name in cause]
     if beyond:
@@ -81,14 +83,16 @@ def delivery(cause: Cell, scope: Cell, settings: PolicySettings) -> Choice:
             levers.append(_cap(cause, scope, cap))
     if cause.get(P2P) == "1":
         levers.append(_leave_peers(cause, scope))
+    if CDN not in cause and only_cdn:
+        levers.append(_steer({**cause, CDN: only_cdn}, scope))
     if not levers:
         return Choice(None, others or [f"no lever reaches {cell_key(cause)}: it is the same on every CDN"])
     return Choice(levers[0], [*others, *(f"{each.does}: less direct" for each in levers[1:])])
 
 
-def in_words(cause: Cell, scope: Cell, settings: PolicySettings) -> str:
+def in_words(cause: Cell, scope: Cell, settings: PolicySettings, only_cdn: str = "") -> str:
     """Return what could help, or why nothing would."""
-    choice = delivery(cause, scope, settings)
+    choice = delivery(cause, scope, settings, only_cdn)
     return words.sentence(choice.lever.does if choice.lever is not None else choice.others[0])
 
 

@@ -18,6 +18,9 @@ from topics.anomalies import Anomaly, Cause, Phase, Severity
 from topics.fields import Cell, cell_key, derive_id
 
 DETECTOR = "qoe"
+ONLY_SHARE = 0.95
+"""A CDN that serves so many of them serves next to all: the others are too few to compare with."""
+
 EXTERNAL = "no combination of dimensions explains it: unknown or external"
 
 
@@ -80,6 +83,7 @@ class Teller:
         bound = self._bounds[episode.metric]
         sigmas = max(departure.sigmas, 0.0) if departure is not None else 0.0
         now = self._value(leaves, episode)
+        blamed = causes[0].cell if causes else episode.cell
         return Anomaly(
             id=derive_id(
                 "qoe", episode.subject, episode.metric, episode.started_ms, phase, leaves.window.start_ms
@@ -102,6 +106,7 @@ class Teller:
             cell=episode.cell,
             causes=[self._cause(cause, scope, leaves) for cause in causes],
             scope=scope,
+            only_cdn=_only_cdn(blamed, leaves),
             impact_viewers=impact,
             detail=detail,
             pages=episode.paged,
@@ -126,7 +131,7 @@ class Teller:
             contrast=cause.contrast,
             of_cdn=_of_cdn(cause.cell, leaves),
             owner=levers.owner(cause.cell),
-            lever=levers.in_words(cause.cell, scope, self._policy),
+            lever=levers.in_words(cause.cell, scope, self._policy, _only_cdn(cause.cell, leaves)),
         )
 
 
@@ -139,6 +144,19 @@ def _of_cdn(cell: Cell, leaves: Leaves) -> float | None:
         return None
     of_all = leaves.matching({CDN: cell[CDN]})[AT["viewers"]]
     return min(float(leaves.matching(cell)[AT["viewers"]] / of_all), 1.0) if of_all > 0 else None
+
+
+def _only_cdn(cell: Cell, leaves: Leaves) -> str:
+    """Return the CDN that serves next to all viewers of a cell; empty if it names one, or there are more."""
+    if CDN in cell or CDN not in leaves.dimensions or not leaves.cells:
+        return ""
+    at, inside = leaves.dimensions.index(CDN), leaves.inside(cell)
+    viewers = leaves.sums[:, AT["viewers"]] * inside
+    by_cdn: dict[str, float] = {}
+    for leaf, count in zip(leaves.cells, viewers.tolist(), strict=True):
+        by_cdn[leaf[at]] = by_cdn.get(leaf[at], 0.0) + count
+    most = max(by_cdn, key=lambda cdn: (by_cdn[cdn], cdn))
+    return most if by_cdn[most] >= ONLY_SHARE * sum(by_cdn.values()) > 0 else ""
 
 
 def subject_of(scope: str, cell: Cell) -> str:

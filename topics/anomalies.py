@@ -102,6 +102,8 @@ class Anomaly(Record, frozen=True, kw_only=True):
     """Ranked, best first; empty means unknown or external."""
     scope: Cell = {}
     """Whom was looked at, such as the viewers of one title; `cell` and `causes` lie inside it."""
+    only_cdn: OptionalName = ""
+    """The one CDN that serves all who suffer, where no cause names one: nobody elsewhere can be compared."""
     impact_viewers: NonNegative = 0.0
     standby: OptionalName = ""
     """Of an ingest failure: the healthy pipeline that can take over; empty where there is none."""

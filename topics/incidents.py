@@ -54,6 +54,8 @@ class Incident(Record, frozen=True, kw_only=True):
     contrast: Sentence = ""
     scope: Cell = {}
     """Whom was looked at, such as the viewers of one title; `cause` lies inside it."""
+    only_cdn: OptionalName = ""
+    """The one CDN that serves all who suffer, where `cause` names none: nobody elsewhere can be compared."""
     standby: OptionalName = ""
     """Of an ingest failure: the healthy pipeline that can take over; empty where there is none."""
     from_sequence: Count | None = None

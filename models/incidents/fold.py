@@ -126,6 +126,7 @@ class Incidents:
             causes=causes,
             scope=scope,
             contrast=cause.contrast if cause is not None else "",
+            only_cdn=subject.only_cdn,
             standby=explained.standby if explained is not None else "",
             from_sequence=explained.from_sequence if explained is not None else None,
             impact_viewers=subject.impact_viewers,

@@ -30,6 +30,8 @@ class Series(msgspec.Struct, frozen=True):
     metric: str = ""
     scope: Cell = {}
     """Whom the newest record of trouble looked at."""
+    only_cdn: str = ""
+    """The one CDN that served them all when it started: a move changes that."""
 
     def has_seen(self, anomaly: Anomaly) -> bool:
         """Whether `anomaly` was taken already or is older than what is known."""
@@ -76,6 +78,12 @@ class Subject(msgspec.Struct, frozen=True):
     def metrics(self) -> list[str]:
         """What the series that are anomalous now measure, in alphabetical order."""
         return sorted({series.metric for series in self.series.values() if series.firing and series.metric})
+
+    @property
+    def only_cdn(self) -> str:
+        """The one CDN that serves all of whom the anomalous series tell; empty where they differ."""
+        found = {series.only_cdn for series in self.series.values() if series.firing}
+        return found.pop() if len(found) == 1 else ""
 
     @property
     def explained(self) -> Series | None:
@@ -134,7 +142,15 @@ def _register(known: Series | None, anomaly: Anomaly, causes: int) -> Series:
     ids = [*known.ids, anomaly.id] if known is not None and same_time else [anomaly.id]
     firing = anomaly.phase is not Phase.END
     scope = anomaly.scope if firing or known is None else known.scope
-    now = Series(anomaly.time_ms, ids[-IDS_AT_ONE_TIME:], firing, metric=anomaly.metric, scope=scope)
+    lasted = known is not None and known.firing
+    now = Series(
+        anomaly.time_ms,
+        ids[-IDS_AT_ONE_TIME:],
+        firing,
+        metric=anomaly.metric,
+        scope=scope,
+        only_cdn=known.only_cdn if known is not None and lasted else anomaly.only_cdn,
+    )
     if anomaly.causes:
         return msgspec.structs.replace(
             now,
@@ -144,7 +160,7 @@ def _register(known: Series | None, anomaly: Anomaly, causes: int) -> Series:
             from_sequence=anomaly.from_sequence,
         )
     # What was found of trouble that has ended is no evidence of the next.
-    if known is None or (firing and not known.firing):
+    if known is None or (firing and not lasted):
         return now
     return msgspec.structs.replace(
         known, time_ms=now.time_ms, ids=now.ids, firing=now.firing, metric=now.metric, scope=scope

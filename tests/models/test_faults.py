@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from config import load
@@ -94,6 +95,25 @@ def test_a_fault_is_what_its_signs_say(
     assert fault.kind is kind
     assert fault.first_share == pytest.approx(min(first_share, MOST))
     assert said in fault.said
+
+
+@pytest.mark.parametrize(
+    ("nodes", "kind", "first_share"),
+    [
+        ([node("n1", healthy=False)], FaultKind.HARDWARE, SETTINGS.hard_first_share),
+        ([node(load=0.95)], FaultKind.CONGESTION, 1 - 0.8 / 0.95),
+        ([node()], FaultKind.DEGRADED, CANARY),
+    ],
+    ids=["its nodes are down", "its nodes are full", "its nodes say nothing"],
+)
+def test_where_nobody_is_on_another_cdn_only_its_nodes_say_more_than_that_a_canary_is_due(
+    nodes: list[NodeReport], kind: FaultKind, first_share: float
+) -> None:
+    everyone = msgspec.structs.replace(incident({"isp": "3"}, Severity.CRITICAL), only_cdn="7")
+
+    fault = recognise(everyone, nodes, SETTINGS, CANARY, MOST)
+
+    assert (fault.kind, fault.first_share) == (kind, pytest.approx(min(first_share, MOST)))
 
 
 def test_nodes_of_other_cdns_other_regions_and_long_ago_say_nothing() -> None:

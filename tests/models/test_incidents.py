@@ -177,6 +177,14 @@ def test_what_was_found_of_trouble_that_ended_is_no_cause_of_the_next() -> None:
     assert told.records[-1].cause == {"cdn": "5"}
 
 
+def test_the_one_cdn_of_those_who_suffer_is_that_of_the_start_of_their_trouble() -> None:
+    told = Told().after(anomaly(0, only_cdn="7"), anomaly(1, Phase.UPDATE, severity=Severity.CRITICAL))
+    assert told.records[-1].only_cdn == "7", "once some are moved it is not the only one"
+
+    told.after(anomaly(2, series="start_failure_ratio", only_cdn="5"))
+    assert told.records[-1].only_cdn == ""
+
+
 def test_the_end_of_an_unknown_episode_is_ignored() -> None:
     told = Told().after(anomaly(2 * MINUTE_MS, Phase.END))
 

@@ -124,6 +124,25 @@ def answer(**given: object) -> SteeringAnswer:
     return SteeringAnswer(**{**fields, **given})  # type: ignore[arg-type]
 
 
+# -- where nobody is on another CDN -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cause", [{}, {"isp": "3"}, {"device": "tv"}])
+def test_where_one_cdn_serves_all_who_suffer_a_canary_elsewhere_tells_whether_it_is_that(
+    cause: dict[str, str],
+) -> None:
+    (command,) = decided(msgspec.structs.replace(incident(cause=cause), only_cdn="7")).commands
+
+    assert (command.away_from, command.audience, command.share) == ("7", cause, pytest.approx(0.1))
+    assert "all of them are on cdn 7" in command.evidence[0]
+
+
+def test_a_release_at_fault_moves_nobody_off_the_one_cdn() -> None:
+    desk = decided(msgspec.structs.replace(incident(cause={"app_version": "4.2"}), only_cdn="7"))
+
+    assert desk.commands == []
+
+
 # -- which lever ------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -305,6 +306,23 @@ def test_what_looked_like_everyones_is_blamed_on_who_suffers_once_others_are_wel
     assert (start.phase, start.causes[0].cell) == (Phase.START, {})
     assert [(each.phase, each.causes[0].cell) for each in rest] == [(Phase.UPDATE, {"cdn": "b"})]
     assert rest[0].time_ms == 8 * WINDOW_MS, "told once others are well, and once"
+
+
+def test_where_one_cdn_serves_all_who_suffer_it_is_named() -> None:
+    def on_one(number: int, stall: Rates) -> MergedWindow:
+        found = window(number, stall)
+        at = [row for row, cell in enumerate(found.cells) if cell[1] == "a"]
+        return msgspec.structs.replace(
+            found, cells=[found.cells[row] for row in at], sums=found.sums[at], sketches={}
+        )
+
+    model = judge()
+    said(model, *(on_one(number, {}) for number in range(5)))
+    alone = said(model, on_one(5, {("*", "*"): 0.2}))
+    among = said(learned(), window(5, {("*", "*"): 0.2}))
+
+    assert [each.only_cdn for each in alone] == ["a"]
+    assert [each.only_cdn for each in among] == [""]
 
 
 def test_what_no_dimension_explains_says_so() -> None:
