@@ -6,7 +6,7 @@ and a word that is older than that is not served: the order in the state stands 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -43,15 +43,21 @@ class Polls:
         settings: all of them; `steering` and `delivery` are used.
         audiences: what each audience is told.
         title_of: the catalogue's record of a title, where there is one.
+        dead_of: the CDNs that a group is not sent to at a time, as none of their nodes is up.
     """
 
     def __init__(
-        self, settings: Settings, audiences: Audiences, title_of: Callable[[str], Title | None]
+        self,
+        settings: Settings,
+        audiences: Audiences,
+        title_of: Callable[[str], Title | None],
+        dead_of: Callable[[int, int], Sequence[str]] = lambda group, now_ms: (),
     ) -> None:
         self._steering = settings.steering
         self._delivery = settings.delivery
         self._audiences = audiences
         self._title_of = title_of
+        self._dead_of = dead_of
 
     def has_ended(self, title: str) -> bool:
         """Whether the event is over, so that nobody need ask again."""
@@ -62,16 +68,18 @@ class Polls:
         """Return the group that `viewer` is moved with."""
         return int(bucket(viewer, "group") * self._steering.buckets)
 
-    def default_order(self, title: str, group: int) -> list[str]:
-        """Return where viewers of `group` go while nothing is asked."""
+    def default_order(self, title: str, group: int, dead: Sequence[str] = ()) -> list[str]:
+        """Return where viewers of `group` go while nothing is asked: to those that are `dead` last."""
         delivery = self._delivery_of(title)
         order: list[str] = list(self._delivery.order)
         split: Mapping[str, float] = self._delivery.split
         if delivery is not None:
             there = [name for name in delivery.pathways if self._is_known(name)]
             order, split = there or order, delivery.split or split
-        split = {name: share for name, share in split.items() if name in order}
-        return shared_out(order, split, bucket(str(group), "default"))
+        alive = [name for name in order if name not in dead] or order
+        split = {name: share for name, share in split.items() if name in alive}
+        first = shared_out(alive, split, bucket(str(group), "default"))
+        return [*first, *(name for name in order if name not in first)]
 
     def answer(self, state: State, *, genuine: bool, now_ms: int, load: float) -> Told:
         """Return what a player with `state` is told.
@@ -85,6 +93,11 @@ class Polls:
         default = self.default_order(state.asset, state.group)
         viewer = Viewer(str(state.group), {**state.cell, "title": state.asset}, live)
         answer = answer_for(self._audiences, self._steering, viewer, default, now_ms, load)
+        dead = self._dead_of(state.group, now_ms)
+        if dead and not answer.said:
+            # A command knows better: it shares viewers out by the room there is, and keeps a control.
+            default = self.default_order(state.asset, state.group, dead)
+            answer = answer_for(self._audiences, self._steering, viewer, default, now_ms, load)
         fresh = genuine and now_ms - state.time_ms < 1_000 * self._steering.behind_within_s
         if fresh and any(self._audiences.generation(name) < said for name, said in state.said.items()):
             known = [name for name in state.order if name in default]

@@ -152,6 +152,34 @@ def test_a_title_may_have_its_own_cdns_and_those_not_set_up_are_passed_over() ->
     assert asked(process, VIEWER)[0] == ["cdn-c", "cdn-a"]
 
 
+def test_nobody_is_sent_to_a_cdn_without_a_node_that_is_up_unless_he_is_of_a_control() -> (
+    None
+):
+    first, second, *_ = Polls(SETTINGS, Audiences(), lambda _: None).default_order("pilot", VIEWER.group)
+    control = SteeringAnswer(
+        time_ms=2_000,
+        audience="isp=1",
+        cell={"isp": "1"},
+        pathway_priority=[second, first],
+        away_from=first,
+        share=0.001,
+        ttl_s=10,
+        generation=1,
+        expires_ms=90_000,
+    )
+
+    def order(*said: SteeringAnswer) -> list[str]:
+        audiences = Audiences()
+        for each in said:
+            audiences.take(each)
+        process = Polls(SETTINGS, audiences, lambda _: None, lambda group, now_ms: [first])
+        return asked(process, VIEWER)[0]
+
+    assert order()[0] == second
+    assert order()[-1] == first
+    assert order(control)[0] == first
+
+
 def test_viewers_are_shared_out_over_the_cdns_by_default() -> None:
     process = polls(of=title(split={"cdn-b": 0.4, "cdn-c": 0.1}))
 
