@@ -54,7 +54,6 @@ class CmcdSettings(Section):
     max_dead_letters: PositiveInt
     sample_share: Annotated[float, Field(gt=0, le=1)]
     default_title: str
-    cors_max_age_s: NonNegativeInt
     retry_after_s: PositiveInt
     max_requests_per_s_per_address: NonNegativeFloat
     burst_per_address: PositiveFloat

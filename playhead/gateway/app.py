@@ -18,6 +18,7 @@ from config import Settings
 from playhead.gateway import cmcd
 from playhead.gateway.alerts import Alerts
 from playhead.gateway.arrived import Shortcuts
+from playhead.gateway.cors import AnyOrigin
 from playhead.gateway.latency import LatencyPart
 from playhead.gateway.parts import Part, Surroundings
 from playhead.gateway.steering import SteeringPart
@@ -33,6 +34,8 @@ PARTS: dict[str, Callable[[Surroundings], Part]] = {
     # settings, incidents ─▶ the latency budget
     "latency": LatencyPart,
 }
+FOR_PLAYERS = ("/v1/cmcd", "/v1/beats", "/v1/steer", "/v1/play", "/v1/manifest/")
+"""What the paths begin with that players ask from web pages."""
 
 
 class UnknownPartError(PlayheadError):
@@ -77,6 +80,7 @@ def assemble(parts: Mapping[str, Part]) -> FastAPI:
     }
     if shortcuts:
         app.add_middleware(Shortcuts, table=shortcuts)
+    app.add_middleware(AnyOrigin, paths=FOR_PLAYERS)  # outermost: refusals are to be read by pages as well
 
     @app.get("/healthz", tags=["health"])
     async def healthz() -> JSONResponse:

@@ -65,11 +65,8 @@ class CmcdPart:
             self._settings.burst_per_address,
             self._settings.remembered_addresses,
         )
-        self._headers = {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-store"}
-        self._turned_away = self._headers | {
-            "Retry-After": str(self._settings.retry_after_s),
-            "Access-Control-Expose-Headers": "Retry-After",
-        }
+        self._headers = {"Cache-Control": "no-store"}
+        self._turned_away = self._headers | {"Retry-After": str(self._settings.retry_after_s)}
         self._taken = Response(status_code=204, headers=self._headers)
         self._spool: Spool | None = None
         self._sender: SpoolSender | None = None
@@ -167,20 +164,6 @@ class CmcdPart:
         async def beats(request: Request) -> Response:
             """Take beats that an application made itself: one, or a list of them."""
             return await self._take(Arrived(request.scope, request.receive), self._intake.beats)
-
-        for path in ("/v1/cmcd", "/v1/cmcd/log", "/v1/beats"):
-            router.add_api_route(path, self._preflight, methods=["OPTIONS"], include_in_schema=False)
-
-    async def _preflight(self) -> Response:
-        return Response(
-            status_code=204,
-            headers={
-                "Access-Control-Allow-Origin": "*",
-                "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
-                "Access-Control-Allow-Headers": ", ".join(("content-type", *HEADERS)),
-                "Access-Control-Max-Age": str(self._settings.cors_max_age_s),
-            },
-        )
 
     def _log(self, body: bytes, caller: Caller) -> Iterable[Entry]:
         return self._intake.log_lines(body, caller.received_ms)

@@ -22,14 +22,13 @@ from models.node_choice import NodeTable, Whereabouts
 from models.steering_manifest import place_of
 from models.steering_poll import Polls
 from models.steering_state import Protocol
-from playhead.gateway.steering_endpoint import CORS, SteeringEndpoint
+from playhead.gateway.steering_endpoint import SteeringEndpoint
 from topics.catalogue import Title
 from topics.cdn import NodeReport
 from topics.delivery import Rendition
 
 PREFIX = "/v1/manifest"
 TAGS = ["delivery"]
-HEADERS = {name.decode(): value.decode() for name, value in CORS}
 
 Text = Annotated[str, Field(max_length=200)]
 Label = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9._:-]*$")]
@@ -120,12 +119,14 @@ class Starts:
         self._table_at_s = 0.0
         self.router = APIRouter(tags=list(TAGS))
         self.router.add_api_route("/v1/play", self.play, methods=["POST"])
-        self.router.add_api_route(f"{PREFIX}/{{title}}.m3u8", self.hls, methods=["GET"])
-        self.router.add_api_route(f"{PREFIX}/{{title}}.mpd", self.dash, methods=["GET"])
+        for ending, answer in ((".m3u8", self.hls), (".mpd", self.dash)):
+            path = f"{PREFIX}/{{title}}{ending}"
+            self.router.add_api_route(path, answer, methods=["GET"])
+            self.router.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)
 
     async def play(self, request: Request, asked: Play, response: Response) -> PlayAnswer:
         """Tell node, backups, startup time and manifests for one viewer."""
-        response.headers.update({**HEADERS, "Cache-Control": "no-store"})
+        response.headers["Cache-Control"] = "no-store"
         said = {"isp": asked.isp, "region": asked.region, "device": asked.device}
         state = self._endpoint.first_state(asked.title, asked.viewer, Protocol.HLS, said, request.scope)
         told = self._polls.answer(state, genuine=True, now_ms=_now_ms(), load=0)
@@ -226,7 +227,7 @@ class Starts:
     def _manifest(self, text: str, content_type: str) -> Response:
         age_s = self._settings.delivery.manifest_max_age_s
         caching = f"public, max-age={age_s}" if age_s else "no-store"
-        return Response(text, media_type=content_type, headers={**HEADERS, "Cache-Control": caching})
+        return Response(text, media_type=content_type, headers={"Cache-Control": caching})
 
     def _fresh_table(self) -> NodeTable:
         """Return the nodes as columns, made anew from time to time: a thousand reports take milliseconds."""
@@ -241,7 +242,6 @@ def _absent(why: str) -> Response:
     return JSONResponse(
         {"error": why, "do": "publish the title with its delivery to the topic catalogue"},
         status_code=404,
-        headers=HEADERS,
     )
 
 

@@ -64,7 +64,7 @@ class SteeringPart:
         starts = Starts(settings, polls, self.endpoint, self._titles.get, self._nodes.values)
         self.router = APIRouter(
             routes=[
-                Route(path, self.endpoint, methods=["GET", "HEAD", "OPTIONS"], include_in_schema=False)
+                Route(path, self.endpoint, methods=["GET", "HEAD"], include_in_schema=False)
                 for path in (PATH, f"{PATH}/{{state}}")
             ]
         )

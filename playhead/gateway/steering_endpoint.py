@@ -24,21 +24,10 @@ from models.steering_poll import Polls, Told
 from models.steering_state import Protocol, State, read_state, signed_state
 
 PATH = "/v1/steer"
-OK, NO_CONTENT, GONE = 200, 204, 410
+OK, GONE = 200, 410
 PLAIN_HOST = re.compile(r"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 PLAIN_VALUE = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 MOST_QUERY_BYTES = 2_000
-CORS = [
-    (b"access-control-allow-origin", b"*"),
-    (b"access-control-expose-headers", b"Retry-After"),
-    (b"timing-allow-origin", b"*"),
-]
-PREFLIGHT = [
-    *CORS,
-    (b"access-control-allow-methods", b"GET, HEAD, OPTIONS"),
-    (b"access-control-allow-headers", b"*"),
-    (b"access-control-max-age", b"86400"),
-]
 
 
 class SteeringEndpoint:
@@ -111,13 +100,10 @@ class SteeringEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one poll."""
-        if scope["method"] == "OPTIONS":
-            await _send(send, NO_CONTENT, PREFLIGHT, b"")
-            return
         began_s = time.perf_counter()
         state, genuine = self._state(scope)
         if self._polls.has_ended(state.asset):
-            await _send(send, GONE, [*CORS, (b"cache-control", b"no-store")], b"")
+            await _send(send, GONE, [(b"cache-control", b"no-store")], b"")
             return
         now_s = time.monotonic()
         self._rate.see(now_s)
@@ -128,7 +114,6 @@ class SteeringEndpoint:
         headers = [
             (b"content-type", CONTENT_TYPE.encode()),
             (b"cache-control", self._cache_control(manifest.ttl_s, shared=genuine)),
-            *CORS,
         ]
         body = self._encoder.encode(manifest)
         await _send(send, OK, headers, b"" if scope["method"] == "HEAD" else body, len(body))
@@ -168,7 +153,6 @@ def _asked_at(scope: Scope) -> str:
 async def _send(
     send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes, length: int | None = None
 ) -> None:
-    if status != NO_CONTENT:
-        headers = [*headers, (b"content-length", b"%d" % (len(body) if length is None else length))]
+    headers = [*headers, (b"content-length", b"%d" % (len(body) if length is None else length))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

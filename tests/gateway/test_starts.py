@@ -112,6 +112,15 @@ def test_a_live_title_of_which_that_is_not_known_is_there_as_hls_alone(client: T
     assert "HLS alone" in client.get("/v1/manifest/final.mpd").json()["error"]
 
 
+@pytest.mark.parametrize("ending", ["m3u8", "mpd"])
+def test_a_manifest_may_be_asked_for_its_headers_alone(client: TestClient, ending: str) -> None:
+    whole, head = (client.request(each, f"/v1/manifest/pilot.{ending}") for each in ("GET", "HEAD"))
+
+    assert head.status_code == 200
+    assert head.content == b""
+    assert head.headers["content-type"] == whole.headers["content-type"]
+
+
 def test_a_title_that_is_not_in_the_catalogue_has_no_manifest(client: TestClient) -> None:
     start = play(client, title="nowhere")
     answer = client.get("/v1/manifest/nowhere.m3u8")
