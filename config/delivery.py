@@ -33,6 +33,8 @@ class DeviceSettings(Section):
     height: PositiveInt
     bitrate_kbps: PositiveFloat
     codecs: tuple[Literal["h264", "h265", "av1"], ...]
+    counts_as: Annotated[str, Field(max_length=64)] = ""
+    """What beats call such devices; empty: the same."""
 
 
 class DeliverySettings(Section):
@@ -68,3 +70,8 @@ class DeliverySettings(Section):
         if self.other_device not in self.devices:
             raise ValueError(f"other_device = {self.other_device!r} is none of the devices")
         return self
+
+    def counted_as(self, device: str) -> str:
+        """Return what cohorts call `device`; one that is none of the devices keeps its name."""
+        stated = self.devices.get(device)
+        return stated.counts_as or device if stated is not None else device

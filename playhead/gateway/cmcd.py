@@ -58,7 +58,7 @@ class CmcdPart:
         self._around = around
         self._settings: CmcdSettings = around.settings.cmcd
         self._now_ms = now_ms
-        self._intake = Intake(self._settings, lookups)
+        self._intake = Intake(self._settings, lookups, around.settings.delivery.counted_as)
         self._proxies = TrustedProxies(self._settings.trusted_proxies)
         self._limit = AddressLimit(
             self._settings.max_requests_per_s_per_address,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -79,9 +79,16 @@ class Intake:
     Args:
         settings: bounds, sampling, names.
         lookups: what is known of addresses, hosts and user agents.
+        counted_as: what cohorts call a device that an application names.
     """
 
-    def __init__(self, settings: CmcdSettings, lookups: Lookups) -> None:
+    def __init__(
+        self,
+        settings: CmcdSettings,
+        lookups: Lookups,
+        counted_as: Callable[[str], str] = lambda device: device,
+    ) -> None:
+        self._counted_as = counted_as
         self._settings = settings
         self._lookups = lookups
         self._decoder = Decoder(settings)
@@ -245,7 +252,7 @@ class Intake:
         found = {
             "isp": beat.isp or self._lookups.isp(caller.address),
             "region": beat.region or self._lookups.region(caller.address),
-            "device": beat.device or device.device,
+            "device": self._counted_as(beat.device) or device.device,
             "platform": beat.platform or device.platform,
             "app_version": beat.app_version or caller.app_version,
             "weight": beat.weight * caller.weight / self._settings.sample_share,

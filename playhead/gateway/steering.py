@@ -58,6 +58,7 @@ class SteeringPart:
             polls,
             keys,
             cell_of=Callers(settings.cmcd).cell_of,
+            counted_as=settings.delivery.counted_as,
             public_url=settings.delivery.public_url,
             seen=self._log.see,
         )

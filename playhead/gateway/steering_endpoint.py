@@ -40,11 +40,13 @@ class SteeringEndpoint:
         keys: list[bytes],
         *,
         cell_of: Callable[[Scope], Mapping[str, str]] = lambda scope: {},
+        counted_as: Callable[[str], str] = lambda device: device,
         public_url: str = "",
         seen: Callable[[State, Told, bytes, int], None] = lambda state, told, query, now_ms: None,
     ) -> None:
         self._seen = seen
         self._cell_of = cell_of
+        self._counted_as = counted_as
         self._public_url = public_url.rstrip("/")
         self._settings = settings
         self._polls = polls
@@ -74,7 +76,8 @@ class SteeringEndpoint:
             scope: the request, for what it tells by itself where nothing is said.
         """
         known = dict(self._cell_of(scope))
-        known |= {name: said[name] for name in self._settings.unsigned_dimensions if said.get(name)}
+        stated = {**said, "device": self._counted_as(said.get("device", ""))}
+        known |= {name: stated[name] for name in self._settings.unsigned_dimensions if stated.get(name)}
         cell = {name: value for name, value in known.items() if PLAIN_VALUE.fullmatch(value)}
         group = self._polls.group_of(viewer or secrets.token_hex(8))
         return State(asset=asset, group=group, protocol=protocol, cell=cell)

@@ -209,6 +209,15 @@ def test_beats_of_an_application_are_checked_against_the_contract(gateway: Gatew
     assert refused.json()["problems"][0]["index"] == 1
 
 
+def test_a_device_is_called_in_beats_as_user_agents_tell_it(gateway: Gateway) -> None:
+    beat = {"time_ms": NOW_MS, "session_id": "b", "state": "playing"}
+
+    for device in ("laptop", "tv", "toaster"):
+        gateway.http.post("/v1/beats", json={**beat, "device": device})
+
+    assert [each.device for each in gateway.records(PLAYBACK.name)] == ["desktop", "tv", "toaster"]
+
+
 def test_what_cannot_be_read_is_a_dead_letter_and_the_player_is_not_troubled(gateway: Gateway) -> None:
     answer = gateway.http.post("/v1/cmcd", content=f"{LINE}e=t,v=9\n", headers=EVENT)
 

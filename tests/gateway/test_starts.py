@@ -16,19 +16,29 @@ from starlette.routing import Route
 from config import load
 from models.steering_audiences import Audiences
 from models.steering_poll import Polls
+from playhead.gateway.callers import Callers
 from playhead.gateway.starts import Starts
 from playhead.gateway.steering_endpoint import SteeringEndpoint
 from playhead.lab.media import catalogue_title
 from topics.catalogue import Title
 from topics.cdn import NodeReport
+from topics.delivery import Codec, Delivery, Rendition
 from topics.steering import SteeringAnswer
 
 SETTINGS = load({}).settings
 NOW_MS = int(time.time() * 1_000)
 PILOT = catalogue_title("pilot", 60, time_ms=0)
+TALL = [
+    Rendition(
+        id=f"v{height}", codec=Codec.H264, codecs="avc1.640033", bitrate_kbps=height, width=height * 16 // 9,
+        height=height, frame_rate=25, hls=f"{height}.m3u8",
+    )
+    for height in (1080, 2160)
+]  # fmt: skip
 SINCE = msgspec.structs.replace(PILOT.delivery, live_since_ms=1_781_980_200_000)
 TITLES = {
     "pilot": PILOT,
+    "tall": Title(time_ms=0, title="tall", delivery=Delivery(renditions=TALL)),
     "final": Title(time_ms=0, title="final", live=True, delivery=PILOT.delivery),
     "match": Title(time_ms=0, title="match", live=True, delivery=SINCE),
 }
@@ -50,11 +60,22 @@ MOVE = SteeringAnswer(
 
 
 @pytest.fixture
-def client() -> TestClient:
+def audiences() -> Audiences:
     audiences = Audiences()
     audiences.take(MOVE)
+    return audiences
+
+
+@pytest.fixture
+def client(audiences: Audiences) -> TestClient:
     polls = Polls(SETTINGS, audiences, TITLES.get)
-    endpoint = SteeringEndpoint(SETTINGS.steering, polls, [b"key"])
+    endpoint = SteeringEndpoint(
+        SETTINGS.steering,
+        polls,
+        [b"key"],
+        cell_of=Callers(SETTINGS.cmcd).cell_of,
+        counted_as=SETTINGS.delivery.counted_as,
+    )
     app = FastAPI()
     app.include_router(Starts(SETTINGS, polls, endpoint, TITLES.get, lambda: NODES).router)
     app.router.routes.append(Route("/v1/steer/{state}", endpoint))
@@ -81,6 +102,37 @@ def test_node_manifest_and_first_poll_name_the_same_cdn(client: TestClient, isp:
     assert polled["PATHWAY-PRIORITY"] == start["order"]
     assert start["order"][0] == cdn
     assert f'defaultServiceLocation="{cdn}"' in client.get(start["dash"]).text
+
+
+WINDOWS = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/125.0 Safari/537.36"
+BY_DEVICE = msgspec.structs.replace(MOVE, audience="device=desktop", cell={"device": "desktop"})
+
+
+@pytest.mark.parametrize("agent", [WINDOWS, "an application of its own"])
+def test_a_command_to_a_device_finds_those_who_state_it_in_another_word(
+    client: TestClient, audiences: Audiences, agent: str
+) -> None:
+    audiences.take(BY_DEVICE)
+    client.headers["User-Agent"] = agent
+
+    start = play(client, device="laptop")
+    alone = m3u8.loads(client.get("/v1/manifest/pilot.m3u8?device=laptop").text)
+    polled = client.get(start["steering"]).json()
+
+    assert start["order"] == polled["PATHWAY-PRIORITY"] == MOVE.pathway_priority
+    assert alone.content_steering.pathway_id == "cdn-b"
+
+
+def test_what_is_stated_chooses_what_is_offered_whatever_it_counts_as(client: TestClient) -> None:
+    client.headers["User-Agent"] = WINDOWS
+
+    laptop, television = (
+        m3u8.loads(client.get(play(client, title="tall", device=device)["hls"]).text)
+        for device in ("laptop", "tv")
+    )
+
+    assert {each.stream_info.resolution[1] for each in laptop.playlists} == {1080}
+    assert {each.stream_info.resolution[1] for each in television.playlists} == {1080, 2160}
 
 
 def test_a_slow_connection_is_offered_less(client: TestClient) -> None:
