@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -25,10 +25,12 @@ from models.steering_state import Protocol
 from playhead.gateway.steering_endpoint import SteeringEndpoint
 from topics.catalogue import Title
 from topics.cdn import NodeReport
-from topics.delivery import Rendition
+from topics.delivery import Delivery, Rendition
 
 PREFIX = "/v1/manifest"
 TAGS = ["delivery"]
+NOT_FOUND, UNREAD = 404, 503
+NOT_READ = "the catalogue is not read to its end yet"
 
 Text = Annotated[str, Field(max_length=200)]
 Label = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9._:-]*$")]
@@ -80,7 +82,16 @@ class PlayAnswer(BaseModel):
     """CDNs, best first, as the manifests and the first steering answer have them."""
     hls: str | None
     dash: str | None
+    missing: dict[Protocol, str]
+    """Why there is no manifest, by `hls` and `dash`; empty where there are both."""
     steering: str
+
+
+class Absence(BaseModel):
+    """Why there is nothing to be played, and what is to be done about it."""
+
+    error: str
+    do: str
 
 
 class _Offer(NamedTuple):
@@ -89,7 +100,9 @@ class _Offer(NamedTuple):
     pathways: dict[str, str]
     """Folders by CDN, best first."""
     renditions: list[Rendition]
-    steering_uri: str
+    delivery: Delivery
+    span: float | dash_manifest.Live | None
+    """How long it lasts, as DASH is to know it; None: as HLS."""
 
 
 class Starts:
@@ -100,6 +113,7 @@ class Starts:
         endpoint: signs what players come back with.
         title_of: the catalogue's record of a title.
         nodes: the newest report of each node.
+        catalogue_read: whether all of it has been read; until then a title may be there all the same.
     """
 
     def __init__(
@@ -109,23 +123,35 @@ class Starts:
         endpoint: SteeringEndpoint,
         title_of: Callable[[str], Title | None],
         nodes: Callable[[], Iterable[NodeReport]],
+        catalogue_read: Callable[[], bool],
     ) -> None:
         self._settings = settings
         self._polls = polls
         self._endpoint = endpoint
         self._title_of = title_of
         self._nodes = nodes
+        self._catalogue_read = catalogue_read
         self._table: NodeTable | None = None
         self._table_at_s = 0.0
         self.router = APIRouter(tags=list(TAGS))
-        self.router.add_api_route("/v1/play", self.play, methods=["POST"])
+        absent: dict[int | str, dict[str, Any]] = {
+            NOT_FOUND: {"model": Absence, "description": "The title, or this manifest of it, is not there"}
+        }
+        unread: dict[int | str, dict[str, Any]] = {
+            UNREAD: {"model": Absence, "description": "The catalogue is not read yet: ask again"}
+        }
+        self.router.add_api_route(
+            "/v1/play", self.play, methods=["POST"], response_model=PlayAnswer, responses=absent
+        )
         for ending, answer in ((".m3u8", self.hls), (".mpd", self.dash)):
-            path = f"{PREFIX}/{{title}}{ending}"
-            self.router.add_api_route(path, answer, methods=["GET"])
+            path = f"{PREFIX}/{{title:path}}{ending}"  # titles may have slashes
+            self.router.add_api_route(path, answer, methods=["GET"], responses=absent | unread)
             self.router.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)
 
-    async def play(self, request: Request, asked: Play, response: Response) -> PlayAnswer:
+    async def play(self, request: Request, asked: Play, response: Response) -> PlayAnswer | Response:
         """Tell node, backups, startup time and manifests for one viewer."""
+        if self._catalogue_read() and self._title_of(asked.title) is None:
+            return _absent(_unknown(asked.title))
         response.headers["Cache-Control"] = "no-store"
         said = {"isp": asked.isp, "region": asked.region, "device": asked.device}
         state = self._endpoint.first_state(asked.title, asked.viewer, Protocol.HLS, said, request.scope)
@@ -146,67 +172,74 @@ class Starts:
         }
         query = urlencode({name: value for name, value in stated.items() if value})
         manifest = f"{PREFIX}/{quote(asked.title, safe='')}"
-        title = self._title_of(asked.title)
-        delivery = title.delivery if title is not None else None
-        renditions = delivery.renditions if delivery is not None else []
-        as_dash = title is not None and self._span(title) is not None
+        device = asked.device or state.cell.get("device", "")
+        offers = {
+            protocol: self._offer(asked.title, protocol, device, asked.connection_kbps, told.order)
+            for protocol in Protocol
+        }
+        missing = {protocol: offer for protocol, offer in offers.items() if isinstance(offer, str)}
         return PlayAnswer(
             node=PlayNode(node=found.node, cdn=table.cdn_of(found.node)) if found else None,
             backups=[PlayNode(node=name, cdn=table.cdn_of(name)) for name in found.backups] if found else [],
             startup_ms=round(found.startup_ms, 1) if found else None,
             order=told.order,
-            hls=f"{manifest}.m3u8?{query}" if any(each.hls for each in renditions) else None,
-            dash=f"{manifest}.mpd?{query}"
-            if as_dash and any(each.dash_media for each in renditions)
-            else None,
+            hls=None if Protocol.HLS in missing else f"{manifest}.m3u8?{query}",
+            dash=None if Protocol.DASH in missing else f"{manifest}.mpd?{query}",
+            missing=missing,
             steering=self._endpoint.uri(told.state, request.scope),
         )
 
     async def hls(self, request: Request, title: TitleName, asked: Annotated[Asked, Query()]) -> Response:
         """Return the multivariant playlist of HLS, with content steering."""
-        found = self._title_of(title)
-        if found is None or found.delivery is None:
-            return _absent(f"there is no delivery of {title!r} in the catalogue")
-        renditions = [each for each in found.delivery.renditions if each.hls]
-        offer = self._offer(request, title, asked, Protocol.HLS, renditions)
-        if offer is None:
-            return _absent(f"{title!r} has no rendition for this device as HLS")
-        text = hls_manifest.multivariant(
-            offer.pathways, offer.renditions, found.delivery.audio, offer.steering_uri
-        )
-        return self._manifest(text, hls_manifest.CONTENT_TYPE)
+        return self._manifest(request, title, asked, Protocol.HLS)
 
     async def dash(self, request: Request, title: TitleName, asked: Annotated[Asked, Query()]) -> Response:
         """Return the MPD of DASH, with content steering."""
-        found = self._title_of(title)
-        if found is None or found.delivery is None:
-            return _absent(f"there is no delivery of {title!r} in the catalogue")
-        span = self._span(found)
-        if span is None:
-            lacks = "delivery.live_since_ms" if found.live else "duration_s"
-            return _absent(f"{title!r} has no {lacks}, without which it is there as HLS alone")
-        renditions = [each for each in found.delivery.renditions if each.dash_media]
-        offer = self._offer(request, title, asked, Protocol.DASH, renditions)
-        if offer is None:
-            return _absent(f"{title!r} has no rendition for this device as DASH")
-        text = dash_manifest.presentation(
-            offer.pathways, offer.renditions, found.delivery, span, offer.steering_uri
-        )
-        return self._manifest(text, dash_manifest.CONTENT_TYPE)
+        return self._manifest(request, title, asked, Protocol.DASH)
 
-    def _offer(
-        self, request: Request, title: str, asked: Asked, protocol: Protocol, renditions: list[Rendition]
-    ) -> _Offer | None:
-        """Return what of a title a manifest is to name, or None where nothing fits the device."""
+    def _manifest(self, request: Request, title: str, asked: Asked, protocol: Protocol) -> Response:
         said = {"isp": asked.isp, "region": asked.region, "device": asked.device}
         begun = self._endpoint.begun(title, protocol, asked.viewer, said, asked.state, request.scope)
         told = self._polls.answer(begun, genuine=True, now_ms=_now_ms(), load=0)
         device = asked.device or begun.cell.get("device", "")
-        offered = ladder(renditions, self._settings.delivery, device, asked.connection_kbps)
-        pathways = self._places(told.order, title)
-        if not offered or not pathways:
-            return None
-        return _Offer(pathways, offered, self._endpoint.uri(told.state, request.scope))
+        offer = self._offer(title, protocol, device, asked.connection_kbps, told.order)
+        if isinstance(offer, str):
+            return _absent(offer)
+        pathways, renditions, delivery, span = offer
+        steering_uri = self._endpoint.uri(told.state, request.scope)
+        if span is None:
+            content_type = hls_manifest.CONTENT_TYPE
+            text = hls_manifest.multivariant(pathways, renditions, delivery.audio, steering_uri)
+        else:
+            content_type = dash_manifest.CONTENT_TYPE
+            text = dash_manifest.presentation(pathways, renditions, delivery, span, steering_uri)
+        age_s = self._settings.delivery.manifest_max_age_s
+        caching = f"public, max-age={age_s}" if age_s else "no-store"
+        return Response(text, media_type=content_type, headers={"Cache-Control": caching})
+
+    def _offer(
+        self, name: str, protocol: Protocol, device: str, connection_kbps: float | None, order: Iterable[str]
+    ) -> _Offer | str:
+        """Return what the manifest of a title is to name, or why there is none."""
+        read = self._catalogue_read()  # asked before: the title may come with what is read last
+        title = self._title_of(name)
+        if title is None:
+            return _unknown(name) if read else NOT_READ
+        if title.delivery is None:
+            return f"there is no delivery of {name!r} in the catalogue"
+        as_dash = protocol is Protocol.DASH
+        span = self._span(title) if as_dash else None
+        if as_dash and span is None:
+            lacks = "delivery.live_since_ms" if title.live else "duration_s"
+            return f"{name!r} has no {lacks}, without which it is there as HLS alone"
+        there = [each for each in title.delivery.renditions if (each.dash_media if as_dash else each.hls)]
+        offered = ladder(there, self._settings.delivery, device, connection_kbps)
+        if not offered:
+            return f"{name!r} has no rendition for this device as {protocol.name}"
+        pathways = self._places(order, name)
+        if not pathways:
+            return f"{name!r} is on clones alone, which manifests do not name"
+        return _Offer(pathways, offered, title.delivery, span)
 
     def _span(self, title: Title) -> float | dash_manifest.Live | None:
         """Return how long the title lasts, or what is to be known while it is live; None where neither is."""
@@ -224,11 +257,6 @@ class Starts:
         known = self._settings.delivery.pathways
         return {name: place_of(known[name], title) for name in order if name in known}
 
-    def _manifest(self, text: str, content_type: str) -> Response:
-        age_s = self._settings.delivery.manifest_max_age_s
-        caching = f"public, max-age={age_s}" if age_s else "no-store"
-        return Response(text, media_type=content_type, headers={"Cache-Control": caching})
-
     def _fresh_table(self) -> NodeTable:
         """Return the nodes as columns, made anew from time to time: a thousand reports take milliseconds."""
         now_s = time.monotonic()
@@ -238,11 +266,15 @@ class Starts:
         return self._table
 
 
+def _unknown(title: str) -> str:
+    return f"there is no title {title!r} in the catalogue"
+
+
 def _absent(why: str) -> Response:
-    return JSONResponse(
-        {"error": why, "do": "publish the title with its delivery to the topic catalogue"},
-        status_code=404,
-    )
+    status, do = NOT_FOUND, "publish the title with its delivery to the topic catalogue"
+    if why == NOT_READ:
+        status, do = UNREAD, "ask again: the title may be there"
+    return JSONResponse({"error": why, "do": do}, status_code=status, headers={"Cache-Control": "no-store"})
 
 
 def _now_ms() -> int:

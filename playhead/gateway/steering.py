@@ -62,7 +62,14 @@ class SteeringPart:
             public_url=settings.delivery.public_url,
             seen=self._log.see,
         )
-        starts = Starts(settings, polls, self.endpoint, self._titles.get, self._nodes.values)
+        starts = Starts(
+            settings,
+            polls,
+            self.endpoint,
+            self._titles.get,
+            self._nodes.values,
+            catalogue_read=lambda: self._titles.ready,
+        )
         self.router = APIRouter(
             routes=[
                 Route(path, self.endpoint, methods=["GET", "HEAD"], include_in_schema=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from urllib.parse import quote
 from xml.etree import ElementTree as Xml
 
 import m3u8
@@ -35,10 +36,13 @@ TALL = [
     )
     for height in (1080, 2160)
 ]  # fmt: skip
+OF_AV1 = msgspec.structs.replace(TALL[0], codec=Codec.AV1, dash_init="init.m4s", dash_media="$Number$.m4s")
 SINCE = msgspec.structs.replace(PILOT.delivery, live_since_ms=1_781_980_200_000)
 TITLES = {
     "pilot": PILOT,
     "tall": Title(time_ms=0, title="tall", delivery=Delivery(renditions=TALL)),
+    "bare": Title(time_ms=0, title="bare"),
+    "new": Title(time_ms=0, title="new", duration_s=60, delivery=Delivery(renditions=[OF_AV1])),
     "final": Title(time_ms=0, title="final", live=True, delivery=PILOT.delivery),
     "match": Title(time_ms=0, title="match", live=True, delivery=SINCE),
 }
@@ -68,6 +72,10 @@ def audiences() -> Audiences:
 
 @pytest.fixture
 def client(audiences: Audiences) -> TestClient:
+    return serving(audiences)
+
+
+def serving(audiences: Audiences, *, catalogue_read: bool = True) -> TestClient:
     polls = Polls(SETTINGS, audiences, TITLES.get)
     endpoint = SteeringEndpoint(
         SETTINGS.steering,
@@ -77,7 +85,8 @@ def client(audiences: Audiences) -> TestClient:
         counted_as=SETTINGS.delivery.counted_as,
     )
     app = FastAPI()
-    app.include_router(Starts(SETTINGS, polls, endpoint, TITLES.get, lambda: NODES).router)
+    starts = Starts(SETTINGS, polls, endpoint, TITLES.get, lambda: NODES, lambda: catalogue_read)
+    app.include_router(starts.router)
     app.router.routes.append(Route("/v1/steer/{state}", endpoint))
     return TestClient(app)
 
@@ -173,14 +182,61 @@ def test_a_manifest_may_be_asked_for_its_headers_alone(client: TestClient, endin
     assert head.headers["content-type"] == whole.headers["content-type"]
 
 
-def test_a_title_that_is_not_in_the_catalogue_has_no_manifest(client: TestClient) -> None:
-    start = play(client, title="nowhere")
-    answer = client.get("/v1/manifest/nowhere.m3u8")
+def test_a_title_that_is_not_in_the_catalogue_cannot_be_started(client: TestClient) -> None:
+    start = client.post("/v1/play", json={"title": "nowhere"})
+    manifests = [client.get(f"/v1/manifest/nowhere.{ending}") for ending in ("m3u8", "mpd")]
 
-    assert start["hls"] is None
-    assert start["node"]["cdn"] == "cdn-a"
-    assert answer.status_code == 404
-    assert answer.json()["error"] == "there is no delivery of 'nowhere' in the catalogue"
+    for answer in (start, *manifests):
+        assert answer.status_code == 404
+        assert answer.json()["error"] == "there is no title 'nowhere' in the catalogue"
+
+
+def test_a_title_may_still_come_while_the_catalogue_is_being_read(audiences: Audiences) -> None:
+    client = serving(audiences, catalogue_read=False)
+
+    start = play(client, title="nowhere")
+    manifest = client.get("/v1/manifest/nowhere.m3u8")
+
+    assert (start["hls"], start["dash"], start["node"]["cdn"]) == (None, None, "cdn-a")
+    assert "not read to its end" in start["missing"]["hls"]
+    assert manifest.status_code == 503
+    assert manifest.json()["error"] == start["missing"]["hls"]
+    assert play(client)["missing"] == {}
+
+
+@pytest.mark.parametrize(
+    ("title", "hls", "dash"),
+    [
+        ("bare", "no delivery", "no delivery"),
+        ("final", "", "HLS alone"),
+        ("new", "no rendition for this device as HLS", "no rendition for this device as DASH"),
+    ],
+)
+def test_a_start_tells_why_a_manifest_is_missing_as_the_manifest_does(
+    client: TestClient, title: str, hls: str, dash: str
+) -> None:
+    start = play(client, title=title, device="laptop")
+
+    for protocol, ending, why in (("hls", "m3u8", hls), ("dash", "mpd", dash)):
+        told = client.get(start[protocol] or f"/v1/manifest/{title}.{ending}?device=laptop")
+        assert (start[protocol] is None) == (protocol in start["missing"]) == bool(why)
+        assert told.status_code == (404 if why else 200)
+        if why:
+            assert why in start["missing"][protocol]
+            assert told.json()["error"] == start["missing"][protocol]
+
+
+@pytest.mark.parametrize("title", ["we/ird 100%?", "/", "a/../b", "film.mpd"])
+def test_whatever_a_title_is_called_its_manifests_are_where_its_start_says(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, title: str
+) -> None:
+    monkeypatch.setitem(TITLES, title, msgspec.structs.replace(PILOT, title=title))
+
+    start = play(client, title=title)
+
+    playlist = m3u8.loads(client.get(start["hls"]).text)
+    assert playlist.playlists[0].uri.startswith(f"https://cdn-a.example/{quote(title, safe='')}/")
+    assert client.get(start["dash"]).status_code == 200
 
 
 def test_a_start_that_makes_no_sense_is_refused_with_the_field(client: TestClient) -> None:
