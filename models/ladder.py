@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from config.delivery import DeliverySettings, DeviceSettings
+from config.delivery import DeliverySettings
 from topics.delivery import Codec, Rendition
 
 
@@ -17,12 +17,14 @@ def ladder(
     settings: DeliverySettings,
     device: str,
     connection_kbps: float | None = None,
+    audio_kbps: float = 0.0,
 ) -> list[Rendition]:
     """Return what is offered, lowest bitrate first; empty only where the device can decode none.
 
     Args:
         device: kind of device; one that is not known counts as ``other_device``.
         connection_kbps: what was measured; without it the connection is no bound.
+        audio_kbps: of the audio that comes beside the video, over the same connection.
 
     Example:
         >>> from config import load
@@ -36,25 +38,21 @@ def ladder(
         [(750, 'h264'), (3000, 'h265'), (8000, 'h265')]
         >>> [(each.bitrate_kbps, str(each.codec)) for each in ladder(found, settings, "laptop", 4_000)]
         [(750, 'h264'), (3000, 'h264')]
+        >>> [each.bitrate_kbps for each in ladder(found, settings, "laptop", 3_800, audio_kbps=128)]
+        [750]
     """
     kind = settings.devices.get(device) or settings.devices[settings.other_device]
     playable = [each for each in renditions if each.codec in kind.codecs]
-    within = [each for each in playable if _fits(each, kind, settings, connection_kbps)]
+    most_kbps = kind.bitrate_kbps
+    if connection_kbps is not None:
+        most_kbps = min(most_kbps, settings.connection_share * connection_kbps - audio_kbps)
+    within = [each for each in playable if each.height <= kind.height and each.bitrate_kbps <= most_kbps]
     if not within and playable:
         # Less than the least there is cannot be offered: the player must try.
         within = [min(playable, key=lambda each: (each.bitrate_kbps, each.height))]
     return sorted(
         _one_codec_each(within, settings), key=lambda each: (each.bitrate_kbps, each.height, each.id)
     )
-
-
-def _fits(
-    rendition: Rendition, kind: DeviceSettings, settings: DeliverySettings, connection_kbps: float | None
-) -> bool:
-    most_kbps = kind.bitrate_kbps
-    if connection_kbps is not None:
-        most_kbps = min(most_kbps, settings.connection_share * connection_kbps)
-    return rendition.height <= kind.height and rendition.bitrate_kbps <= most_kbps
 
 
 def _one_codec_each(renditions: list[Rendition], settings: DeliverySettings) -> list[Rendition]:

@@ -233,7 +233,8 @@ class Starts:
             lacks = "delivery.live_since_ms" if title.live else "duration_s"
             return f"{name!r} has no {lacks}, without which it is there as HLS alone"
         there = [each for each in title.delivery.renditions if (each.dash_media if as_dash else each.hls)]
-        offered = ladder(there, self._settings.delivery, device, connection_kbps)
+        audio_kbps = max((each.bitrate_kbps for each in title.delivery.audio), default=0.0)
+        offered = ladder(there, self._settings.delivery, device, connection_kbps, audio_kbps)
         if not offered:
             return f"{name!r} has no rendition for this device as {protocol.name}"
         pathways = self._places(order, name)

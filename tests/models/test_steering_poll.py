@@ -152,9 +152,7 @@ def test_a_title_may_have_its_own_cdns_and_those_not_set_up_are_passed_over() ->
     assert asked(process, VIEWER)[0] == ["cdn-c", "cdn-a"]
 
 
-def test_nobody_is_sent_to_a_cdn_without_a_node_that_is_up_unless_he_is_of_a_control() -> (
-    None
-):
+def test_nobody_is_sent_to_a_cdn_without_a_node_that_is_up_unless_he_is_of_a_control() -> None:
     first, second, *_ = Polls(SETTINGS, Audiences(), lambda _: None).default_order("pilot", VIEWER.group)
     control = SteeringAnswer(
         time_ms=2_000,
