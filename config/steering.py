@@ -28,6 +28,7 @@ class SteeringSettings(Section):
     behind_within_s: NonNegativeFloat
     shared_max_age_s: Annotated[int, Field(ge=0, le=60)]
     kept_spare_lines: PositiveInt
+    kept_every_s: NonNegativeFloat
     heard_within_s: PositiveFloat
     poll_sample: Share
 

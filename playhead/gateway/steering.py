@@ -9,23 +9,29 @@ from __future__ import annotations
 import asyncio
 import secrets
 from pathlib import Path
+from typing import Any, TypeVar
 
 from fastapi import APIRouter
 from starlette.routing import Route
 
+from config import Settings
 from models.steering_audiences import Audiences
 from models.steering_poll import Polls
 from playhead.engine.folders import data_folder
-from playhead.engine.view import TopicView
 from playhead.gateway.callers import Callers
 from playhead.gateway.following import Following
 from playhead.gateway.kept_records import KeptRecords
+from playhead.gateway.kept_view import KeptView
 from playhead.gateway.parts import Surroundings
 from playhead.gateway.poll_log import PollLog
 from playhead.gateway.starts import Starts
 from playhead.gateway.steering_endpoint import PATH, SteeringEndpoint
 from topics import CATALOGUE, CDN_NODES, STEERING
+from topics.fields import Record
+from topics.spec import TopicSpec
 from topics.steering import SteeringAnswer
+
+R = TypeVar("R", bound=Record)
 
 
 class SteeringPart:
@@ -34,22 +40,25 @@ class SteeringPart:
     def __init__(self, around: Surroundings) -> None:
         settings = around.settings
         self.audiences = Audiences()
-        home = Path(settings.data_dir) if settings.data_dir else data_folder()
-        self._kept = KeptRecords(
-            STEERING,
-            home / "gateway" / f"{settings.prefix}steering.jsonl",
-            settings.steering.kept_spare_lines,
+        self._answers = KeptView(
+            STEERING, around, _kept(STEERING, settings), changed=self._take, caught_up=self._read_to_the_end
         )
-        self._answers = TopicView(
-            STEERING, around.client, settings.prefix, changed=self._take, caught_up=self._read_to_the_end
-        )
-        self._titles = TopicView(CATALOGUE, around.client, settings.prefix)
-        self._nodes = TopicView(CDN_NODES, around.client, settings.prefix)
+        self._titles = KeptView(CATALOGUE, around, _kept(CATALOGUE, settings))
+        # Each node reports every few seconds, and what is a little older serves a start as well.
+        self._nodes = KeptView(CDN_NODES, around, _kept(CDN_NODES, settings, appended=False))
+        self._views: dict[str, KeptView[Any]] = {
+            "answers": self._answers,
+            "titles": self._titles,
+            "node reports": self._nodes,
+        }
         self._following = Following(
-            {"steering": self._answers, "catalogue": self._titles, "cdn.nodes": self._nodes},
+            {
+                "steering": self._answers.topic,
+                "catalogue": self._titles.topic,
+                "cdn.nodes": self._nodes.topic,
+            },
             settings.steering.heard_within_s,
         )
-        self._from_disk = 0
         self._log = PollLog(around.client, settings.prefix, settings.steering.poll_sample)
         polls = Polls(settings, self.audiences, self._titles.get)
         keys = [key.encode() for key in settings.steering.state_keys] or [secrets.token_bytes(32)]
@@ -82,21 +91,22 @@ class SteeringPart:
     def problem(self) -> str:
         """Why answers may be old."""
         problem = self._following.problem
-        if problem and not self._answers.ready and self._from_disk:
-            return f"{problem}; {self._from_disk} answers kept on disk are served"
-        return problem
+        kept = ", ".join(f"{view.from_disk} {name}" for name, view in self._views.items() if view.from_disk)
+        return f"{problem}; {kept} kept on disk are served" if problem and kept else problem
 
     async def start(self) -> None:
         """Take up what was kept on disk, and follow the topics from then on."""
-        for answer in self._kept.load().values():
+        for view in self._views.values():
+            await view.load()
+        for answer in self._answers.values():
             self.audiences.take(answer)
-        self._from_disk = len(self.audiences)
         await self._following.start()
 
     async def stop(self) -> None:
         """Follow no more; what is known stays on disk."""
         await self._following.stop()
-        self._kept.close()
+        for view in self._views.values():
+            await asyncio.to_thread(view.close)
         await asyncio.to_thread(self._log.close)
 
     def _take(self, audience: str, answer: SteeringAnswer | None) -> None:
@@ -104,11 +114,19 @@ class SteeringPart:
             self.audiences.forget(audience)
         else:
             self.audiences.take(answer)
-        self._kept.add(audience, answer)
 
     def _read_to_the_end(self) -> None:
         """Forget what was on disk and is in the topic no more."""
         for answer in self.audiences.answers():
             if self._answers.get(answer.audience) is None:
                 self.audiences.forget(answer.audience)
-        self._kept.whole(self._answers.values)
+
+
+def _kept(spec: TopicSpec[R], settings: Settings, *, appended: bool = True) -> KeptRecords[R]:
+    home = Path(settings.data_dir) if settings.data_dir else data_folder()
+    return KeptRecords(
+        spec,
+        home / "gateway" / f"{spec.full_name(settings.prefix)}.jsonl",
+        spare_lines=settings.steering.kept_spare_lines if appended else None,
+        every_s=settings.steering.kept_every_s,
+    )

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -40,6 +39,10 @@ def settings(folder: Path, **more: str) -> Settings:
     named = {f"PLAYHEAD_STEERING__{name.upper()}": value for name, value in more.items()}
     named = {name.replace("STEERING__PUBLIC", "DELIVERY__PUBLIC"): value for name, value in named.items()}
     return load({"PLAYHEAD_DATA_DIR": str(folder), **named}).settings
+
+
+def keeping(path: Path) -> KeptRecords[SteeringAnswer]:
+    return KeptRecords(STEERING, path, spare_lines=10, every_s=0.0)
 
 
 @contextmanager
@@ -185,8 +188,7 @@ def test_under_too_many_polls_players_are_asked_to_wait_longer_and_never_refused
 
 
 def test_answers_kept_on_disk_are_served_while_the_broker_is_away(tmp_path: Path) -> None:
-    kept: KeptRecords[Any] = KeptRecords(STEERING, tmp_path / "gateway" / "steering.jsonl", 10)
-    kept.add(MOVE.audience, MOVE)
+    kept = keeping(tmp_path / "gateway" / "steering.jsonl")
     kept.whole(lambda: [MOVE])
     kept.close()
 
@@ -201,12 +203,10 @@ def test_answers_kept_on_disk_are_served_while_the_broker_is_away(tmp_path: Path
 
 def test_what_was_kept_comes_back_without_the_deleted_and_the_torn(tmp_path: Path) -> None:
     path = tmp_path / "steering.jsonl"
-    kept: KeptRecords[Any] = KeptRecords(STEERING, path, 10)
+    kept = keeping(path)
     other = SteeringAnswer(
         time_ms=1, audience="everyone", cell={}, pathway_priority=[], ttl_s=1, generation=1
     )
-    kept.add(MOVE.audience, MOVE)
-    kept.add(other.audience, other)
     kept.whole(lambda: [MOVE, other])
     kept.add(other.audience, None)
     kept.close()
@@ -217,29 +217,30 @@ def test_what_was_kept_comes_back_without_the_deleted_and_the_torn(tmp_path: Pat
 
 def test_what_was_kept_before_stays_until_the_topic_has_been_read_whole(tmp_path: Path) -> None:
     path = tmp_path / "steering.jsonl"
-    for whole in (True, False):
-        kept: KeptRecords[Any] = KeptRecords(STEERING, path, 10)
-        kept.add(MOVE.audience, MOVE if whole else None)
-        if whole:
-            kept.whole(lambda: [MOVE])
-        kept.close()
+    before = keeping(path)
+    before.whole(lambda: [MOVE])
+    before.close()
+
+    kept = keeping(path)
+    kept.add(MOVE.audience, None)
+    kept.close()
 
     assert kept.load() == {MOVE.audience: MOVE}
 
 
 def test_what_was_kept_survives_a_kill(tmp_path: Path) -> None:
     path = tmp_path / "steering.jsonl"
-    kept: KeptRecords[Any] = KeptRecords(STEERING, path, 10)
+    kept = keeping(path)
     kept.whole(list)
 
     kept.add(MOVE.audience, MOVE)
 
-    assert KeptRecords(STEERING, path, 10).load() == {MOVE.audience: MOVE}
+    assert keeping(path).load() == {MOVE.audience: MOVE}
 
 
 def test_the_file_does_not_grow_without_end(tmp_path: Path) -> None:
     path = tmp_path / "steering.jsonl"
-    kept: KeptRecords[Any] = KeptRecords(STEERING, path, 10)
+    kept = keeping(path)
     kept.whole(lambda: [MOVE])
 
     for _ in range(100):
