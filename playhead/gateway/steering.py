@@ -7,6 +7,7 @@ first where the manifest came from the gateway. ``playhead.gateway.starts`` has 
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from fastapi import APIRouter
 from starlette.routing import Route
 
 from config import Settings
+from models.dead_cdns import DeadCdns
 from models.steering_audiences import Audiences
 from models.steering_poll import Polls
 from playhead.engine.folders import data_folder
@@ -60,7 +62,10 @@ class SteeringPart:
             settings.steering.heard_within_s,
         )
         self._log = PollLog(around.client, settings.prefix, settings.steering.poll_sample)
-        polls = Polls(settings, self.audiences, self._titles.get)
+        self._dead = DeadCdns(settings)
+        self._nodes_every_ms = 1_000 * settings.routing.nodes_every_s
+        self._nodes_seen_ms = -math.inf
+        polls = Polls(settings, self.audiences, self._titles.get, self._dead_of)
         keys = [key.encode() for key in settings.steering.state_keys] or [secrets.token_bytes(32)]
         self.endpoint = SteeringEndpoint(
             settings.steering,
@@ -77,7 +82,7 @@ class SteeringPart:
             self.endpoint,
             self._titles.get,
             self._nodes.values,
-            catalogue_read=lambda: self._titles.ready,
+            catalogue_read=lambda: self._titles.topic.ready,
         )
         self.router = APIRouter(
             routes=[
@@ -108,6 +113,12 @@ class SteeringPart:
         for view in self._views.values():
             await asyncio.to_thread(view.close)
         await asyncio.to_thread(self._log.close)
+
+    def _dead_of(self, group: int, now_ms: int) -> list[str]:
+        if now_ms - self._nodes_seen_ms >= self._nodes_every_ms:
+            self._dead.see(self._nodes.values(), now_ms)
+            self._nodes_seen_ms = now_ms
+        return self._dead.of(group, now_ms)
 
     def _take(self, audience: str, answer: SteeringAnswer | None) -> None:
         if answer is None:
