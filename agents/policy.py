@@ -1,13 +1,16 @@
 """Decides what is done about incidents: incidents ─▶ commands, or outcomes that say why nothing is done.
 
 Each incident is decided about as it changes, and again while it is open and nothing is in force for it: a
-backup may have got room, a person may have approved. What is in force is looked after by the steward. Both
-follow from compacted topics alone, so that any worker may say them; said twice they have the same id.
+backup may have got room, a person may have approved; one so old that a person must look at it is left. What
+is in force is looked after by the steward. Both follow from compacted topics alone, so that any worker may
+say them; said twice they have the same id.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+
+import msgspec
 
 from agents.event_clock import EventClock
 from agents.keyed import keep
@@ -48,6 +51,7 @@ def attach(app: App, settings: Settings, publish: Publish) -> None:
     incidents = app.view(INCIDENTS)
     clock = EventClock()
     retry_ms = int(1_000 * settings.policy.retry_after_s)
+    oldest_ms = int(1_000 * settings.policy.renew_for_s)
     told = RecentIds(settings.engine.remembered_ids)
     promises = Promises(settings.policy.obey_within_s, settings.policy.steering_ttl_s)
 
@@ -88,10 +92,16 @@ def attach(app: App, settings: Settings, publish: Publish) -> None:
         note(due)
         served = {answer.incident for answer in in_force(known.answers, now_ms)}
         for incident in incidents.values():
-            lasts = incident.state is not IncidentState.RESOLVED and now_ms - _since_ms(incident) >= retry_ms
+            # What has just changed is being decided about.
+            quiet = now_ms - incident.time_ms >= retry_ms and now_ms - _since_ms(incident) <= oldest_ms
+            lasts = quiet and incident.state is not IncidentState.RESOLVED
             if lasts and incident.incident not in served:
-                # Around it is looked anew, for the last one may have taken the room, or its actor refused.
+                # Around it is looked anew, for the last one may have taken the room.
                 commands = _commands(engine.step(None, incident, around())[1])
+                if any(command.expires_ms <= now_ms for command in commands):
+                    # It was told so long ago that the lease would be over: it stands as it was told then.
+                    now = msgspec.structs.replace(incident, time_ms=now_ms)
+                    commands = _commands(engine.step(None, now, around())[1])
                 commands = [command for command in commands if told.add(command.id)]
                 note(commands)
                 due += commands

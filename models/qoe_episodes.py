@@ -148,7 +148,7 @@ def _of_cdn(cell: Cell, leaves: Leaves) -> float | None:
 
 def _only_cdn(cell: Cell, leaves: Leaves) -> str:
     """Return the CDN that serves next to all viewers of a cell; empty if it names one, or there are more."""
-    if CDN in cell or CDN not in leaves.dimensions or not leaves.cells:
+    if CDN in cell or CDN not in leaves.dimensions or not leaves.cells or leaves.partial:
         return ""
     at, inside = leaves.dimensions.index(CDN), leaves.inside(cell)
     viewers = leaves.sums[:, AT["viewers"]] * inside

@@ -37,6 +37,8 @@ class Answer:
     """CDNs, best first, none twice, never empty."""
     ttl_s: int
     max_bitrate_kbps: float | None = None
+    control: bool = False
+    """He stays on a CDN that others of his audience are moved away from."""
     said: dict[str, int] = field(default_factory=dict)
     """Generation of the word on each audience that decided, be it that the viewer is of the control."""
     time_ms: int = 0
@@ -73,6 +75,7 @@ def answer_for(
     )
     return Answer(
         order=order,
+        control=bool(obeyed) and obeyed[-1].away_from == order[0],
         ttl_s=ttl_s(settings, viewer.name, suspect=suspect, asked_s=asked_s, live=viewer.live, load=load),
         max_bitrate_kbps=cap_kbps,
         said={word.audience: word.generation for word in words},
@@ -85,33 +88,37 @@ def _order(
     audiences: Audiences, viewer: Viewer, default: Sequence[str], now_ms: int
 ) -> tuple[list[str], list[SteeringAnswer]]:
     order = list(dict.fromkeys(default))
-    worse: dict[str, None] = {}
-    """CDNs that this viewer has left, or that others like him are leaving: his last resort."""
+    left: dict[str, None] = {}
+    """CDNs that this viewer is moved away from: nowhere to send him."""
+    leaving: dict[str, None] = {}
+    """... and those that others like him are leaving: his last resort, but no reason to move him."""
     obeyed: list[SteeringAnswer] = []
     while True:
         head = order[0]
         words = [
             word for word in audiences.in_force({**viewer.cell, "cdn": head}, now_ms) if word.pathway_priority
         ]
-        worse |= {word.away_from: None for word in words if word.away_from not in ("", head)}
+        away = [word for word in words if word.away_from not in ("", head)]
+        leaving |= {word.away_from: None for word in away}
+        left |= {word.away_from: None for word in away if is_moved(word, viewer.name, now_ms)}
         word = next((each for each in words if _moves_from(each, head, again=bool(obeyed))), None)
         if word is not None:
             obeyed.append(word)
         # Of the control: whoever is compared must not be moved by another word instead.
         if word is None or not is_moved(word, viewer.name, now_ms):
             break
-        avoided = worse | {word.away_from: None}
+        avoided = left | {word.away_from: None}
         asked = [each for each in order_for(word, viewer.name, now_ms, order) if each in order]
         good = [each for each in dict.fromkeys([*asked, *order]) if each not in avoided]
         if not good:
             break  # nothing is well: the least bad order is the one there is
-        worse = avoided
-        order = [*good, *(each for each in order if each in worse)]
-    others = order[1:]
+        left = avoided
+        order = [*good, *(each for each in order if each in left)]
+    others, last = order[1:], {name: None for name in leaving if name not in left} | left
     return [
         order[0],
-        *(each for each in others if each not in worse),
-        *(each for each in worse if each in others),
+        *(each for each in others if each not in last),
+        *(each for each in last if each in others),
     ], obeyed
 
 

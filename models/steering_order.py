@@ -6,7 +6,7 @@ before, and moves nobody from one backup to another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from xxhash import xxh3_64_intdigest
 
@@ -74,3 +74,13 @@ def shared_out(order: Sequence[str], split: Mapping[str, float], at: float) -> l
             return [pathway, *(each for each in order if each != pathway)]
         at -= share
     return list(order)
+
+
+def last_of(order: Iterable[str], last: Collection[str]) -> list[str]:
+    """Return `order`, none twice, with those in `last` behind all others.
+
+    >>> last_of(["a", "b", "c", "b"], {"a"})
+    ['b', 'c', 'a']
+    """
+    once = list(dict.fromkeys(order))
+    return [*(each for each in once if each not in last), *(each for each in once if each in last)]

@@ -7,7 +7,7 @@ and a word that is older than that is not served: the order in the state stands 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -16,7 +16,7 @@ from config.delivery import PathwaySettings
 from models.steering_answers import Answer, Viewer, answer_for
 from models.steering_audiences import Audiences
 from models.steering_manifest import SteeringManifest, clones_in, shed_clones
-from models.steering_order import bucket, shared_out
+from models.steering_order import bucket, last_of, shared_out
 from models.steering_state import Protocol, State
 from topics.catalogue import Title
 from topics.delivery import Delivery
@@ -69,17 +69,25 @@ class Polls:
         return int(bucket(viewer, "group") * self._steering.buckets)
 
     def default_order(self, title: str, group: int, dead: Sequence[str] = ()) -> list[str]:
-        """Return where viewers of `group` go while nothing is asked: to those that are `dead` last."""
+        """Return where viewers of `group` go while nothing is asked: to those that are `dead` last.
+
+        Only whose own CDN is dead goes elsewhere: as others like him do, in the proportions of the split.
+        """
         delivery = self._delivery_of(title)
         order: list[str] = list(self._delivery.order)
         split: Mapping[str, float] = self._delivery.split
         if delivery is not None:
             there = [name for name in delivery.pathways if self._is_known(name)]
             order, split = there or order, delivery.split or split
-        alive = [name for name in order if name not in dead] or order
-        split = {name: share for name, share in split.items() if name in alive}
-        first = shared_out(alive, split, bucket(str(group), "default"))
-        return [*first, *(name for name in order if name not in first)]
+        split = {name: share for name, share in split.items() if name in order}
+        drawn = shared_out(order, split, bucket(str(group), "default"))
+        if drawn[0] in dead:
+            left = {name: share for name, share in split.items() if name not in dead}
+            whole = sum(left.values())
+            shares = {name: share / whole for name, share in left.items()} if whole else {}
+            alive = [name for name in order if name not in dead]
+            drawn = [*shared_out(alive, shares, bucket(str(group), "dead")), *drawn]
+        return last_of(drawn, dead)
 
     def answer(self, state: State, *, genuine: bool, now_ms: int, load: float) -> Told:
         """Return what a player with `state` is told.
@@ -94,10 +102,12 @@ class Polls:
         viewer = Viewer(str(state.group), {**state.cell, "title": state.asset}, live)
         answer = answer_for(self._audiences, self._steering, viewer, default, now_ms, load)
         dead = self._dead_of(state.group, now_ms)
-        if dead and not answer.said:
-            # A command knows better: it shares viewers out by the room there is, and keeps a control.
-            default = self.default_order(state.asset, state.group, dead)
-            answer = answer_for(self._audiences, self._steering, viewer, default, now_ms, load)
+        if dead and not answer.control:
+            if answer.order[0] in dead:
+                default = self.default_order(state.asset, state.group, dead)
+                answer = answer_for(self._audiences, self._steering, viewer, default, now_ms, load)
+            # Also where a command named it: that was before it died.
+            answer = replace(answer, order=last_of(answer.order, dead))
         fresh = genuine and now_ms - state.time_ms < 1_000 * self._steering.behind_within_s
         if fresh and any(self._audiences.generation(name) < said for name, said in state.said.items()):
             known = [name for name in state.order if name in default]

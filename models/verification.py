@@ -130,7 +130,9 @@ def _arms_of(window: MergedWindow, answer: SteeringAnswer) -> tuple[tuple[float,
     """Return viewers and bad ones of those moved and of the control; None where they cannot be told apart."""
     inside = _inside(window, answer.cell)
     if answer.away_from and CDN in window.dimensions:
-        stayed = _column(window, CDN) == answer.away_from
+        on = _column(window, CDN)
+        # Of whom it is not known what serves them it is not known whether they have moved.
+        inside, stayed = inside & (on != ""), on == answer.away_from
     elif answer.max_bitrate_kbps is not None and BITRATE in window.dimensions:
         most = answer.max_bitrate_kbps
         stayed = np.array([_number(value) > most for value in _column(window, BITRATE)], dtype=bool)

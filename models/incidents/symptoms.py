@@ -30,6 +30,8 @@ class Series(msgspec.Struct, frozen=True):
     metric: str = ""
     scope: Cell = {}
     """Whom the newest record of trouble looked at."""
+    since_ms: int = 0
+    """When its trouble, that which lasts or the last one, was first heard of."""
     only_cdn: str = ""
     """The one CDN that served them all when it started: a move changes that."""
 
@@ -81,14 +83,25 @@ class Subject(msgspec.Struct, frozen=True):
 
     @property
     def only_cdn(self) -> str:
-        """The one CDN that serves all of whom the anomalous series tell; empty where they differ."""
-        found = {series.only_cdn for series in self.series.values() if series.firing}
+        """The one CDN that serves all of whom the anomalous series tell; empty where they differ.
+
+        Series that tell of no CDN, such as an audience that has gone, do not speak against one.
+        """
+        found = {series.only_cdn for series in self.series.values() if series.firing} - {""}
         return found.pop() if len(found) == 1 else ""
 
     @property
     def explained(self) -> Series | None:
-        """The series whose causes to believe: anomalous now, best scored, newest."""
-        found = [(name, series) for name, series in self.series.items() if series.causes]
+        """The series whose causes to believe: anomalous now, best scored, newest.
+
+        One that has ended is believed while others of its time last, but not of later trouble.
+        """
+        since_ms = min((series.since_ms for series in self.series.values() if series.firing), default=0)
+        found = [
+            (name, series)
+            for name, series in self.series.items()
+            if series.causes and (series.firing or series.time_ms >= since_ms)
+        ]
         if not found:
             return None
         return max(
@@ -149,8 +162,11 @@ def _register(known: Series | None, anomaly: Anomaly, causes: int) -> Series:
         firing,
         metric=anomaly.metric,
         scope=scope,
-        only_cdn=known.only_cdn if known is not None and lasted else anomaly.only_cdn,
+        since_ms=anomaly.time_ms,
+        only_cdn=anomaly.only_cdn,
     )
+    if known is not None and (lasted or not firing):
+        now = msgspec.structs.replace(now, since_ms=known.since_ms, only_cdn=known.only_cdn)
     if anomaly.causes:
         return msgspec.structs.replace(
             now,

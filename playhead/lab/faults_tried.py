@@ -28,9 +28,6 @@ T = TypeVar("T")
 R = TypeVar("R", bound=msgspec.Struct)
 
 POLL_S = 0.25
-PLAYERS_BACK_S = 12.0
-"""After the crowd: players ask less often, and have a buffer to play first."""
-
 CANDIDATES = 200
 EVENTS = ["ps", "e", "t", "rr"]
 KEYS = [
@@ -140,6 +137,7 @@ def try_fault(
     move_within_s: float,
     hold_s: float,
     back_within_s: float,
+    players_back_s: float = 0.0,
     report: Callable[[str], None] = lambda said: None,
 ) -> Tried:
     """Let the CDN fail until the viewers are elsewhere, keep it so for `hold_s`, and make it well again.
@@ -206,9 +204,9 @@ def try_fault(
     within(back_within_s, is_back, f"the crowd back on {SICK}")
     crowd_back_s = since()
     report(f"{crowd_back_s:5.1f} s  everyone is back, in {len(stood) - 1} steps")
-    back = _all_back(loop, opened, began_s, well_s)
+    back = _all_back(loop, opened, began_s, well_s, players_back_s)
     for player, at_s in back.items():
-        report(f"{at_s:5.1f} s  {player} is back" if at_s else f"         {player} stays away")
+        report(f"{at_s:5.1f} s  {player} is back" if at_s else f"         {player} is not back yet")
     return Tried(
         fault=fault.kind,
         incident_s=round(incident.time_ms / 1000 - began_s, 2),
@@ -265,10 +263,10 @@ def _moved(loop: ClosedLoop, screen: Screen, began_s: float) -> float | None:
 
 
 def _all_back(
-    loop: ClosedLoop, opened: Sequence[Screen], began_s: float, well_s: float
+    loop: ClosedLoop, opened: Sequence[Screen], began_s: float, well_s: float, wait_s: float
 ) -> dict[str, float | None]:
     """Return when each was back; one that keeps off by itself what failed it is not waited for for long."""
-    deadline = time.monotonic() + PLAYERS_BACK_S
+    deadline = time.monotonic() + wait_s
     while True:
         back = {screen.player: _back(loop, screen, began_s, well_s) for screen in opened}
         if None not in back.values() or time.monotonic() > deadline:

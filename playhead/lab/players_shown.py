@@ -26,6 +26,8 @@ LEARN_S = 12.0
 HOLD_S = 15.0
 MOVE_WITHIN_S = 60.0
 BACK_WITHIN_S = 120.0
+PLAYERS_BACK_S = 12.0
+"""After the crowd: players ask less often, and have a buffer to play first."""
 
 
 def show(
@@ -59,6 +61,7 @@ def show(
             move_within_s=MOVE_WITHIN_S,
             hold_s=HOLD_S,
             back_within_s=BACK_WITHIN_S,
+            players_back_s=PLAYERS_BACK_S,
             report=report,
         )
         for screen in opened:

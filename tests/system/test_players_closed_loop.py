@@ -43,7 +43,7 @@ class Bed:
     opened: list[Screen]
     artefacts: Path
 
-    def try_fault(self, fault: Fault, players: set[str], hold_s: float) -> Tried:
+    def try_fault(self, fault: Fault, players: set[str], hold_s: float, players_back_s: float = 0.0) -> Tried:
         tried = try_fault(
             self.loop,
             self.topics.client,
@@ -53,6 +53,7 @@ class Bed:
             move_within_s=MOVE_WITHIN_S + SLACK_S,
             hold_s=hold_s,
             back_within_s=60.0 + SLACK_S,
+            players_back_s=players_back_s,
         )
         for screen in self.opened:
             screen.watching.screenshot(self.artefacts / f"{fault.kind}-{screen.player}.png")
@@ -78,7 +79,9 @@ def bed(kafka: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
 
 
 def test_all_players_leave_a_cdn_that_answers_503_in_time_without_a_stall_and_come_back(bed: Bed) -> None:
-    tried = bed.try_fault(Fault(FaultKind.STATUS, status=503), {"hls", "dash", "shaka"}, hold_s=15)
+    tried = bed.try_fault(
+        Fault(FaultKind.STATUS, status=503), {"hls", "dash", "shaka"}, hold_s=10, players_back_s=12
+    )
 
     assert tried.cause["cdn"] == SICK
     assert tried.incident_s <= tried.command_s < MOVE_WITHIN_S
