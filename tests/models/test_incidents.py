@@ -177,11 +177,24 @@ def test_what_was_found_of_trouble_that_ended_is_no_cause_of_the_next() -> None:
     assert told.records[-1].cause == {"cdn": "5"}
 
 
+def test_what_was_found_of_a_series_that_ended_before_is_no_cause_of_another_ones_trouble() -> None:
+    told = Told().after(
+        anomaly(0, causes=[cause({"cdn": "7"})]),
+        anomaly(MINUTE_MS, Phase.END),
+        anomaly(2 * MINUTE_MS, series="start_failure_ratio"),
+    )
+
+    assert (told.states[-1], told.records[-1].cause) == (IncidentState.REOPENED, {})
+
+
 def test_the_one_cdn_of_those_who_suffer_is_that_of_the_start_of_their_trouble() -> None:
     told = Told().after(anomaly(0, only_cdn="7"), anomaly(1, Phase.UPDATE, severity=Severity.CRITICAL))
     assert told.records[-1].only_cdn == "7", "once some are moved it is not the only one"
 
-    told.after(anomaly(2, series="start_failure_ratio", only_cdn="5"))
+    told.after(anomaly(2, series="audience"))
+    assert told.records[-1].only_cdn == "7", "who has gone tells of no CDN"
+
+    told.after(anomaly(3, series="start_failure_ratio", only_cdn="5"))
     assert told.records[-1].only_cdn == ""
 
 

@@ -234,6 +234,16 @@ def test_a_cdn_that_is_being_left_is_nobodys_next_choice() -> None:
     assert all(order == ["a", "c", "b"] for order in orders)
 
 
+def test_a_canary_off_a_backup_moves_no_more_than_its_share_of_those_sent_there() -> None:
+    sent = word("isp=1", "a", ["b", "a"], share=1.0)
+    canary = word("everyone", "b", ["c", "b"], share=0.05)
+
+    heads = [told(sent, canary, name=name, isp="1").order[0] for name in VIEWERS]
+
+    assert heads.count("c") / len(heads) == pytest.approx(0.05, abs=0.02)
+    assert heads.count("a") == 0
+
+
 def test_the_lowest_cap_of_all_audiences_holds() -> None:
     caps = [
         word("isp=1", "", [], max_bitrate_kbps=3_000.0),

@@ -178,6 +178,40 @@ def test_nobody_is_sent_to_a_cdn_without_a_node_that_is_up_unless_he_is_of_a_con
     assert order(control)[0] == first
 
 
+def test_only_viewers_of_a_dead_cdn_go_elsewhere_and_share_out_as_others_do() -> None:
+    of = title(split={"cdn-a": 0.5, "cdn-b": 0.3, "cdn-c": 0.2})
+    process = polls(of=of)
+    orders = {
+        group: (process.default_order("pilot", group), process.default_order("pilot", group, ["cdn-a"]))
+        for group in range(2_000)
+    }
+
+    stayed = [after[0] == before[0] for before, after in orders.values() if before[0] != "cdn-a"]
+    went = [after[0] for before, after in orders.values() if before[0] == "cdn-a"]
+    assert all(stayed)
+    assert went.count("cdn-b") / len(went) == pytest.approx(0.6, abs=0.05)
+    assert all(after[-1] == "cdn-a" for _, after in orders.values())
+
+
+def test_a_cdn_that_died_after_a_command_had_named_it_is_last() -> None:
+    moved = SteeringAnswer(
+        time_ms=2_000,
+        audience="isp=1",
+        cell={"isp": "1"},
+        pathway_priority=["cdn-b", "cdn-a"],
+        away_from="cdn-a",
+        share=1.0,
+        ttl_s=10,
+        generation=1,
+        expires_ms=90_000,
+    )
+    audiences = Audiences()
+    audiences.take(moved)
+    process = Polls(SETTINGS, audiences, lambda _: None, lambda group, now_ms: ["cdn-b"])
+
+    assert asked(process, VIEWER)[0] == ["cdn-c", "cdn-a", "cdn-b"]
+
+
 def test_viewers_are_shared_out_over_the_cdns_by_default() -> None:
     process = polls(of=title(split={"cdn-b": 0.4, "cdn-c": 0.1}))
 

@@ -130,6 +130,15 @@ def test_the_way_back_says_nothing() -> None:
     assert Verifier(SETTINGS).step(None, back, window(MOVED_MS, cells, ("cdn", "isp"))) is None
 
 
+def test_who_is_served_by_nobody_known_is_neither_moved_nor_of_the_control() -> None:
+    cells = {("7", "3"): (200, 60), ("5", "3"): (100, 0), ("", "3"): (50, 50)}
+
+    found = Verifier(SETTINGS).step(None, STEERED, window(MOVED_MS, cells, ("cdn", "isp")))
+
+    assert found is not None
+    assert (found[1].moved_viewers, found[1].control_viewers) == (100, 200)
+
+
 def test_of_windows_that_overlap_those_count_that_share_nothing() -> None:
     verifier, cells = Verifier(SETTINGS), {("7", "3"): (200, 60), ("5", "3"): (200, 0)}
     found = verifier.step(None, STEERED, window(MOVED_MS, cells, ("cdn", "isp")))
