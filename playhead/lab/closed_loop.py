@@ -66,7 +66,7 @@ SETTINGS = {
     "PLAYHEAD_SESSIONS__REORDER_MS": "200",
     "PLAYHEAD_SESSIONS__BEAT_INTERVAL_MS": "500",
     "PLAYHEAD_ENGINE__IDLE_AFTER_S": "1.0",
-    "PLAYHEAD_POLICY__STEERING_TTL_S": "3",
+    "PLAYHEAD_POLICY__STEERING_TTL_S": "2",
     "PLAYHEAD_POLICY__CONTROL_SHARE": str(round(1 - MOVED_SHARE, 3)),
     "PLAYHEAD_POLICY__HARD_FIRST_SHARE": str(MOVED_SHARE),
     "PLAYHEAD_POLICY__MAX_STEP_SHARE": str(MOVED_SHARE),
@@ -76,10 +76,11 @@ SETTINGS = {
     "PLAYHEAD_POLICY__BLIND_AFTER_S": "20",
     # As long as a viewer of the crowd waits for an answer.
     "PLAYHEAD_POLICY__VERIFY_SETTLE_S": str(REQUEST_TIMEOUT_S),
-    "PLAYHEAD_STEERING__SUSPECT_TTL_S": "3",
-    "PLAYHEAD_STEERING__SUSPECT_TTL_MOST_S": "4",
-    "PLAYHEAD_STEERING__CALM_TTL_S": "4",
-    "PLAYHEAD_STEERING__CALM_TTL_MOST_S": "10",
+    "PLAYHEAD_STEERING__SUSPECT_TTL_S": "2",
+    "PLAYHEAD_STEERING__SUSPECT_TTL_MOST_S": "2",
+    # hls.js waits eight seconds after its fourth failure, whatever it is told: the order must come before.
+    "PLAYHEAD_STEERING__CALM_TTL_S": "2",
+    "PLAYHEAD_STEERING__CALM_TTL_MOST_S": "6",
 }
 """A few dozen viewers ask for other figures than a million: all that differs stands here."""
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.alone
 
 TITLE = "premiere"
 DURATION_S = 420
-BEAT_S, TTL_S = 1.0, 4.0 * 1.2
+BEAT_S, TTL_S = 1.0, 2.0 * 1.2
 """A report a second, and the longest that a player waits between two polls."""
 
 MOVE_WITHIN_S = BEAT_S + TTL_S + 5.0
