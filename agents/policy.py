@@ -17,6 +17,7 @@ from agents.keyed import keep
 from agents.ports import App, Publish
 from config import Settings
 from models.guards import in_force
+from models.incidents.standing import firing_since_ms
 from models.node_health import judged
 from models.obedience import keyring
 from models.policy import Decided, PolicyEngine
@@ -93,7 +94,7 @@ def attach(app: App, settings: Settings, publish: Publish) -> None:
         served = {answer.incident for answer in in_force(known.answers, now_ms)}
         for incident in incidents.values():
             # What has just changed is being decided about.
-            quiet = now_ms - incident.time_ms >= retry_ms and now_ms - _since_ms(incident) <= oldest_ms
+            quiet = now_ms - incident.time_ms >= retry_ms and now_ms - firing_since_ms(incident) <= oldest_ms
             lasts = quiet and incident.state is not IncidentState.RESOLVED
             if lasts and incident.incident not in served:
                 # Around it is looked anew, for the last one may have taken the room.
@@ -109,10 +110,6 @@ def attach(app: App, settings: Settings, publish: Publish) -> None:
 
     keep(app, settings, publish, name="policy", spec=INCIDENTS, state=Decided, step=step)
     app.timer(settings.actors.lease_check_s)(look_after)
-
-
-def _since_ms(incident: Incident) -> int:
-    return incident.reopenings[-1] if incident.reopenings else incident.opened_ms
 
 
 def _newest(pulses: Iterable[Pulse]) -> Pulse | None:

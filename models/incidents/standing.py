@@ -39,7 +39,7 @@ def stand(incident: Incident, around: Around, now_ms: int, settings: IncidentSet
     against = _against(incident, acknowledgement, held, parent)
     if not against and flapping:
         against = f"flapping: it came back {len(incident.reopenings)} times"
-    waits_until_ms = _since_ms(incident) + int(1_000 * settings.page_after_s)
+    waits_until_ms = firing_since_ms(incident) + int(1_000 * settings.page_after_s)
     paging = not against and (incident.paging or now_ms >= waits_until_ms)
     return msgspec.structs.replace(
         incident,
@@ -140,13 +140,13 @@ def _acknowledgement(incident: Incident, wishes: Iterable[Silence], now_ms: int)
 # -- flapping ---------------------------------------------------------------------------------------------
 
 
-def _since_ms(incident: Incident) -> int:
+def firing_since_ms(incident: Incident) -> int:
     """Return since when it has been firing without a break."""
     return incident.reopenings[-1] if incident.reopenings else incident.opened_ms
 
 
 def _steady_ms(incident: Incident, settings: IncidentSettings) -> int:
-    return _since_ms(incident) + int(1_000 * settings.steady_s)
+    return firing_since_ms(incident) + int(1_000 * settings.steady_s)
 
 
 def _is_flapping(incident: Incident, now_ms: int, settings: IncidentSettings) -> bool:
@@ -180,7 +180,7 @@ def _raised_ms(incident: Incident, settings: IncidentSettings) -> int | None:
     """Return when it is raised for lasting; None once it was, or where it cannot be."""
     if incident.raised or incident.severity >= Severity.HIGH:
         return None
-    return _since_ms(incident) + int(1_000 * settings.raise_after_s)
+    return firing_since_ms(incident) + int(1_000 * settings.raise_after_s)
 
 
 def _next_look_ms(now_ms: int, *times_ms: int | None) -> int | None:
