@@ -59,14 +59,15 @@ class Fault:
         kind: how.
         status: of the answer, where the kind is `STATUS`.
         delay_s: before the first byte, where it is `SLOW`.
-        kbps: ... and then no faster than this.
+        kbps: ... and then no faster than this. Where one segment takes longer than the buffer lasts, who is
+            fetching it has to wait for it, wherever he is steered.
         segments_only: playlists are answered well.
     """
 
     kind: FaultKind
     status: int = 503
     delay_s: float = 1.0
-    kbps: float = 200.0
+    kbps: float = 500.0
     segments_only: bool = False
 
 
