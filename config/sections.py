@@ -111,6 +111,7 @@ class QoeSettings(Section):
     relearn_after_windows: PositiveInt
     clear_after_windows: PositiveInt
     unseen_windows: NonNegativeInt
+    only_cdn_share: Share
     explain_within_windows: NonNegativeInt
     shared_least_rise: Share
     hour_least_days: PositiveFloat

@@ -4,7 +4,7 @@ That needs no viewers' word and no comparison: who goes there gets nothing. It e
 way back, for a CDN that has just come up may not hold everyone at once.
 
 | since all nodes are down | nobody is sent there |
-| since one is up again | nobody for a dwell; then group by group, until all are back after three more |
+| since one is up again | nobody for a dwell; then group by group, as many dwells as a way back has steps |
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from config import Settings
 from models.node_health import health
 from models.steering_order import bucket
 from topics.cdn import NodeReport
-
-DWELLS_BACK = 3
 
 
 class DeadCdns:
@@ -38,6 +36,7 @@ class DeadCdns:
         self._health = settings.health
         self._max_age_ms = 1_000 * settings.policy.max_report_age_s
         self._dwell_ms = 1_000 * settings.policy.return_dwell_s
+        self._dwells_back = len(settings.policy.return_shares)
         self._up_ms: dict[str, int | None] = {}
         """Of CDNs that were dead: since when a node is up again; None while none is."""
 
@@ -53,14 +52,14 @@ class DeadCdns:
             elif cdn in self._up_ms and self._up_ms[cdn] is None:
                 self._up_ms[cdn] = now_ms
         for cdn, since_ms in list(self._up_ms.items()):
-            if since_ms is not None and now_ms - since_ms >= (1 + DWELLS_BACK) * self._dwell_ms:
+            if since_ms is not None and now_ms - since_ms >= (1 + self._dwells_back) * self._dwell_ms:
                 del self._up_ms[cdn]
 
     def of(self, group: int, now_ms: int) -> list[str]:
         """Return the CDNs that viewers of `group` are not sent to now."""
         if not self._up_ms:
             return []
-        wait_ms = self._dwell_ms * (1 + DWELLS_BACK * bucket(str(group), "dead"))
+        wait_ms = self._dwell_ms * (1 + self._dwells_back * bucket(str(group), "dead"))
         return [
             cdn for cdn, since_ms in self._up_ms.items() if since_ms is None or now_ms - since_ms < wait_ms
         ]

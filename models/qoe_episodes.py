@@ -18,9 +18,6 @@ from topics.anomalies import Anomaly, Cause, Phase, Severity
 from topics.fields import Cell, cell_key, derive_id
 
 DETECTOR = "qoe"
-ONLY_SHARE = 0.95
-"""A CDN that serves so many of them serves next to all: the others are too few to compare with."""
-
 EXTERNAL = "no combination of dimensions explains it: unknown or external"
 
 
@@ -106,7 +103,7 @@ class Teller:
             cell=episode.cell,
             causes=[self._cause(cause, scope, leaves) for cause in causes],
             scope=scope,
-            only_cdn=_only_cdn(blamed, leaves),
+            only_cdn=self._only_cdn(blamed, leaves),
             impact_viewers=impact,
             detail=detail,
             pages=episode.paged,
@@ -131,8 +128,20 @@ class Teller:
             contrast=cause.contrast,
             of_cdn=_of_cdn(cause.cell, leaves),
             owner=levers.owner(cause.cell),
-            lever=levers.in_words(cause.cell, scope, self._policy, _only_cdn(cause.cell, leaves)),
+            lever=levers.in_words(cause.cell, scope, self._policy, self._only_cdn(cause.cell, leaves)),
         )
+
+    def _only_cdn(self, cell: Cell, leaves: Leaves) -> str:
+        """Return the CDN that serves next to all of a cell; empty if it names one, or there are more."""
+        if CDN in cell or CDN not in leaves.dimensions or not leaves.cells or leaves.partial:
+            return ""
+        at = leaves.dimensions.index(CDN)
+        viewers = leaves.sums[:, AT["viewers"]] * leaves.inside(cell)
+        by_cdn: dict[str, float] = {}
+        for leaf, count in zip(leaves.cells, viewers.tolist(), strict=True):
+            by_cdn[leaf[at]] = by_cdn.get(leaf[at], 0.0) + count
+        most = max(by_cdn, key=lambda cdn: (by_cdn[cdn], cdn))
+        return most if by_cdn[most] >= self._qoe.only_cdn_share * sum(by_cdn.values()) > 0 else ""
 
 
 def _of_cdn(cell: Cell, leaves: Leaves) -> float | None:
@@ -144,19 +153,6 @@ def _of_cdn(cell: Cell, leaves: Leaves) -> float | None:
         return None
     of_all = leaves.matching({CDN: cell[CDN]})[AT["viewers"]]
     return min(float(leaves.matching(cell)[AT["viewers"]] / of_all), 1.0) if of_all > 0 else None
-
-
-def _only_cdn(cell: Cell, leaves: Leaves) -> str:
-    """Return the CDN that serves next to all viewers of a cell; empty if it names one, or there are more."""
-    if CDN in cell or CDN not in leaves.dimensions or not leaves.cells or leaves.partial:
-        return ""
-    at, inside = leaves.dimensions.index(CDN), leaves.inside(cell)
-    viewers = leaves.sums[:, AT["viewers"]] * inside
-    by_cdn: dict[str, float] = {}
-    for leaf, count in zip(leaves.cells, viewers.tolist(), strict=True):
-        by_cdn[leaf[at]] = by_cdn.get(leaf[at], 0.0) + count
-    most = max(by_cdn, key=lambda cdn: (by_cdn[cdn], cdn))
-    return most if by_cdn[most] >= ONLY_SHARE * sum(by_cdn.values()) > 0 else ""
 
 
 def subject_of(scope: str, cell: Cell) -> str:

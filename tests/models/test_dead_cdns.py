@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from config import load
-from models.dead_cdns import DWELLS_BACK, DeadCdns
+from models.dead_cdns import DeadCdns
 from topics.cdn import NodeReport
 
 SETTINGS = load({}).settings
 DWELL_MS = int(1_000 * SETTINGS.policy.return_dwell_s)
+DWELLS_BACK = len(SETTINGS.policy.return_shares)
 GROUPS = range(200)
 
 
