@@ -13,7 +13,7 @@ from models.cohort_stats import Departure, Factor, Proportion
 from models.localisation import Cause as FoundCause
 from models.qoe_baselines import CohortTests, series_of
 from models.qoe_cells import CellShapes, Leaves
-from models.qoe_episodes import Episode, Teller
+from models.qoe_episodes import Episode, Teller, overlap
 from models.qoe_measures import AT, PERCENTILES, PROPORTIONS, value_of
 from models.qoe_scopes import Scope, Verdicts
 from topics.anomalies import Anomaly, Phase
@@ -85,9 +85,12 @@ class Follower:
                     said.append(self._teller.anomaly(episode, leaves, Phase.END))
                 continue
             episode.clean = 0
+            causes = self._explained_at_last(episode, explains)
+            if causes and _is_about(episode, causes[0], scope, explains):
+                factor = explains.factor(episode.metric, episode.cell)
+                departure = self._still(scope, episode, leaves, beside, factor) or departure
             severity = self._verdicts.severity(departure) or episode.severity
             impact = self._verdicts.hurt(leaves.matching(episode.cell), departure)
-            causes = self._explained_at_last(episode, explains)
             grown = impact > self._qoe.impact_growth * max(episode.told_impact, 1.0)
             pages_now = not episode.paged and math.exp(departure.log_p) <= level
             if severity > episode.severity or causes or grown or pages_now:
@@ -162,3 +165,17 @@ class Follower:
                 return None
             departure = self._tester.of_level(level, metric, value, factor)
         return departure if self._verdicts.lasts(departure) else None
+
+
+def _is_about(episode: Episode, cause: FoundCause, scope: Scope, explains: Explains) -> bool:
+    """Let the episode be about its cause from now on, and say whether it was about another cell before.
+
+    Else it would be over once those are well who were moved away from the cause.
+    """
+    others = (each.cell for each in scope.episodes if each is not episode)
+    if not cause.cell or cause.cell == episode.cell or any(overlap(cause.cell, each) for each in others):
+        return False
+    factor = explains.factor(episode.metric, cause.cell)
+    episode.cell, episode.expected = dict(cause.cell), cause.expected_rate
+    episode.factor, episode.unsure = factor.times, factor.unsure / factor.times
+    return True

@@ -308,6 +308,17 @@ def test_what_looked_like_everyones_is_blamed_on_who_suffers_once_others_are_wel
     assert rest[0].time_ms == 8 * WINDOW_MS, "told once others are well, and once"
 
 
+def test_what_is_explained_at_last_lasts_as_long_as_its_cause() -> None:
+    model, everyone, one = learned(), {("*", "*"): 0.2}, {("b", "*"): 0.3}
+    faint = {("b", "*"): 0.033}  # of everyone 0.4 points more than usual: that is no trouble any more
+    said(model, window(5, everyone), window(6, one))
+
+    assert not said(model, *(window(number, faint) for number in range(7, 15)))
+    (end,) = said(model, *(window(number, {}) for number in range(15, 20)))
+
+    assert (end.phase, end.cell, end.subject) == (Phase.END, {"cdn": "b"}, "t: everyone")
+
+
 def test_where_one_cdn_serves_all_who_suffer_it_is_named() -> None:
     def on_one(number: int, stall: Rates) -> MergedWindow:
         found = window(number, stall)
