@@ -24,6 +24,15 @@ def bucket(viewer: str, salt: str) -> float:
     return xxh3_64_intdigest(f"{salt}\x1f{viewer}".encode()) / _SPAN
 
 
+def group_of(viewer: str, groups: int) -> int:
+    """Return with which of so many groups `viewer` is moved: it stands for him wherever shares are drawn.
+
+    >>> group_of("v1", 1_000) == group_of("v1", 1_000), 0 <= group_of("v2", 1_000) < 1_000
+    (True, True)
+    """
+    return int(bucket(viewer, "group") * groups)
+
+
 def share_at(answer: SteeringAnswer, now_ms: int) -> float:
     """Return which share of the audience the answer moves now: none after its lease, less on the way back.
 

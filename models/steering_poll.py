@@ -16,7 +16,7 @@ from config.delivery import PathwaySettings
 from models.steering_answers import Answer, Viewer, answer_for
 from models.steering_audiences import Audiences
 from models.steering_manifest import SteeringManifest, clones_in, shed_clones
-from models.steering_order import bucket, last_of, shared_out
+from models.steering_order import bucket, group_of, last_of, shared_out
 from models.steering_state import Protocol, State
 from topics.catalogue import Title
 from topics.delivery import Delivery
@@ -66,7 +66,7 @@ class Polls:
 
     def group_of(self, viewer: str) -> int:
         """Return the group that `viewer` is moved with."""
-        return int(bucket(viewer, "group") * self._steering.buckets)
+        return group_of(viewer, self._steering.buckets)
 
     def default_order(self, title: str, group: int, dead: Sequence[str] = ()) -> list[str]:
         """Return where viewers of `group` go while nothing is asked: to those that are `dead` last.

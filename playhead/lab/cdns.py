@@ -67,7 +67,7 @@ class Fault:
     kind: FaultKind
     status: int = 503
     delay_s: float = 1.0
-    kbps: float = 500.0
+    kbps: float = 600.0
     segments_only: bool = False
 
 

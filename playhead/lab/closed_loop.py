@@ -16,6 +16,8 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+from config import load
+from models.steering_order import bucket, group_of
 from playhead.lab.cdns import HOSTS, LocalCdns
 from playhead.lab.crowd import REQUEST_TIMEOUT_S, Crowd, Viewer
 from playhead.lab.media import catalogue_title, media_folder
@@ -44,7 +46,7 @@ NODE_FULL_SHARE = 1.6
 NODES_S = 2.0
 OFFER_TIMEOUT_S = 60.0
 CROWD = 60
-BUFFERS_S = (2.0, 3.0, 4.0, 6.0, 10.0)
+BUFFERS_S = (2.0, 2.0, 3.0, 4.0, 6.0, 10.0)
 """What viewers of the crowd hold at most, in turn: those who hold little tell of a fault first."""
 
 SETTINGS = {
@@ -63,10 +65,12 @@ SETTINGS = {
     "PLAYHEAD_QOE__UNSEEN_WINDOWS": "44",
     "PLAYHEAD_QOE__RELEARN_AFTER_WINDOWS": "1000",
     "PLAYHEAD_QOE__EXPLAIN_WITHIN_WINDOWS": "40",
+    # A CDN has thirty viewers, and the first of them to stall must do for a cause.
+    "PLAYHEAD_LOCALISATION__LEAST_EXCESS_VIEWERS": "4",
     "PLAYHEAD_SESSIONS__REORDER_MS": "200",
     "PLAYHEAD_SESSIONS__BEAT_INTERVAL_MS": "500",
     "PLAYHEAD_ENGINE__IDLE_AFTER_S": "1.0",
-    "PLAYHEAD_POLICY__STEERING_TTL_S": "2",
+    "PLAYHEAD_POLICY__STEERING_TTL_S": "3",
     "PLAYHEAD_POLICY__CONTROL_SHARE": str(round(1 - MOVED_SHARE, 3)),
     "PLAYHEAD_POLICY__HARD_FIRST_SHARE": str(MOVED_SHARE),
     "PLAYHEAD_POLICY__MAX_STEP_SHARE": str(MOVED_SHARE),
@@ -76,10 +80,11 @@ SETTINGS = {
     "PLAYHEAD_POLICY__BLIND_AFTER_S": "20",
     # As long as a viewer of the crowd waits for an answer.
     "PLAYHEAD_POLICY__VERIFY_SETTLE_S": str(REQUEST_TIMEOUT_S),
-    "PLAYHEAD_STEERING__SUSPECT_TTL_S": "2",
-    "PLAYHEAD_STEERING__SUSPECT_TTL_MOST_S": "2",
-    # hls.js waits eight seconds after its fourth failure, whatever it is told: the order must come before.
-    "PLAYHEAD_STEERING__CALM_TTL_S": "2",
+    "PLAYHEAD_STEERING__SUSPECT_TTL_S": "3",
+    "PLAYHEAD_STEERING__SUSPECT_TTL_MOST_S": "3",
+    # hls.js tries again after 1, 2, 4 and 8 seconds, whatever it is told: the order must come before the
+    # last. dash.js forgives a CDN after one TTL: it must be told meanwhile.
+    "PLAYHEAD_STEERING__CALM_TTL_S": "3",
     "PLAYHEAD_STEERING__CALM_TTL_MOST_S": "6",
 }
 """A few dozen viewers ask for other figures than a million: all that differs stands here."""
@@ -213,6 +218,12 @@ def _wait_for_manifest(gateway: str, title: str) -> None:
             if time.monotonic() > deadline:
                 raise
         time.sleep(0.1)
+
+
+def is_control(viewer: str) -> bool:
+    """Whether `viewer` stays where he is when everyone is told to leave: he is of the last groups."""
+    group = group_of(viewer, load({}).settings.steering.buckets)
+    return bucket(str(group), "everyone") >= MOVED_SHARE
 
 
 def names_on(gateway: str, title: str, cdn: str, candidates: Sequence[str]) -> list[str]:

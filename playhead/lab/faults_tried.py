@@ -6,15 +6,15 @@ The fault is told to the CDN alone. All times count from it, on one clock.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
 
-from models.steering_order import bucket
 from playhead.lab.cdns import HOSTS, Fault, Request
-from playhead.lab.closed_loop import MOVED_SHARE, SICK, ClosedLoop, names_on
+from playhead.lab.closed_loop import SICK, ClosedLoop, is_control, names_on
 from playhead.lab.players.browser import Watching
 from playhead.log_reader import read_to_end
 from topics import COMMANDS, INCIDENTS, OUTCOMES
@@ -52,6 +52,11 @@ KEYS = [
     "v",
 ]
 EVENT_S = 1
+AGAIN_S = 1
+"""A page makes a player anew so long after the old one has given up for good."""
+
+FULL_S = 8
+"""Of the ten seconds that players may hold, before anything fails."""
 
 
 class NeverError(PlayheadError):
@@ -100,12 +105,23 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     players: list[PlayerTold]
 
 
+@contextmanager
 def screens(
-    loop: ClosedLoop, watch: Callable[..., Watching], title: str, players: Sequence[str]
-) -> list[Screen]:
-    """Open `players`, each for a viewer of the CDN that will fail who is not of the control."""
-    candidates = [f"screen-{at}" for at in range(CANDIDATES)]
-    moved = [name for name in candidates if bucket(name, "everyone") < MOVED_SHARE]
+    loop: ClosedLoop,
+    watch: Callable[..., Watching],
+    title: str,
+    players: Sequence[str],
+    called: str = "screen",
+) -> Iterator[list[Screen]]:
+    """Open `players`, each for a viewer of the CDN that will fail who is not of the control.
+
+    They are closed at the end: a player remembers for minutes who has failed it, so each fault needs its own.
+
+    Args:
+        called: what the viewers' names begin with.
+    """
+    candidates = [f"{called}-{at}" for at in range(CANDIDATES)]
+    moved = [name for name in candidates if not is_control(name)]
     names = names_on(loop.gateway.url, title, SICK, moved[: 10 * len(players)])
     opened = []
     for player, name in zip(players, names, strict=False):
@@ -113,10 +129,14 @@ def screens(
         url = f"{loop.gateway.url}/v1/manifest/{title}.{kind}?viewer={name}"
         told = _cmcd(player, name, title, f"{loop.gateway.url}/v1/cmcd")
         # With the retries it has by default: what keeps it playing is the steering, not an impatient setting.
-        opened.append(Screen(player, name, watch(player, url, patient=True, cmcd=told)))
-    for screen in opened:
-        screen.watching.wait_until_played(1)
-    return opened
+        opened.append(Screen(player, name, watch(player, url, patient=True, cmcd=told, againS=AGAIN_S)))
+    try:
+        for screen in opened:
+            screen.watching.wait(f"snapshot().bufferS > {FULL_S}")
+        yield opened
+    finally:
+        for screen in opened:
+            screen.watching.close()
 
 
 def _cmcd(player: str, name: str, title: str, to: str) -> dict[str, Any]:
@@ -148,9 +168,7 @@ def try_fault(
     crowd = loop.crowd
     began_s, stalls_before = time.time(), _stalls(loop)
     there = crowd.on(SICK)
-    control = sum(
-        viewer.cdn == SICK and bucket(viewer.name, "everyone") >= MOVED_SHARE for viewer in crowd.viewers
-    )
+    control = sum(viewer.cdn == SICK and is_control(viewer.name) for viewer in crowd.viewers)
 
     def since() -> float:
         return round(time.time() - began_s, 2)
@@ -250,7 +268,11 @@ def _sleep(seconds: float, opened: Sequence[Screen]) -> None:
 
 
 def _of(loop: ClosedLoop, screen: Screen, since_s: float) -> list[Request]:
-    found = loop.cdns.segments(since_s=since_s)
+    """Return what the player asked for that has pictures or sound.
+
+    Initialisation is left out: Shaka fetches that from where it first heard of it.
+    """
+    found = [each for each in loop.cdns.segments(since_s=since_s) if "/init" not in each.path]
     return [each for each in found if f'"{screen.viewer}"' in each.cmcd]
 
 

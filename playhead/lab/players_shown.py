@@ -19,7 +19,7 @@ from playhead.topics_admin import TopicsAdmin, wanted
 from topics import ALL
 
 TITLE = "premiere"
-DURATION_S = 420
+DURATION_S = 240
 LEARN_S = 12.0
 """Before any window is judged, so many are learned."""
 
@@ -48,8 +48,8 @@ def show(
         TemporaryDirectory() as data,
         closed_loop(dict(client), prefix, Path(data), DURATION_S, TITLE) as loop,
         browser(video_folder=folder / "video") as watch,
+        screens(loop, watch, TITLE, players) as opened,
     ):
-        opened = screens(loop, watch, TITLE, players)
         report(f"{', '.join(players)} and {len(loop.crowd.viewers)} light viewers play")
         time.sleep(LEARN_S)
         tried = try_fault(

@@ -91,6 +91,10 @@ class Watching:
         """Save what is on the page as PNG."""
         self._page.screenshot(path=str(path))
 
+    def close(self) -> None:
+        """Close the page; its recording is complete then."""
+        self._page.close()
+
 
 @contextmanager
 def browser(*, video_folder: Path | None = None) -> Iterator[Callable[..., Watching]]:
