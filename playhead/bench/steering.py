@@ -1,12 +1,13 @@
-"""`playhead bench steering`: how fast players are answered, and how soon a command changes their answers.
+"""`playhead bench steering`: how fast players are answered, and how soon an alert changes their answers.
 
 Everything is real: the audiences and the sites come from Kafka, the gateway is a process of its own, and so
-are the crowd that polls it and the actor that obeys commands.
+are the crowd that polls it and the agents that make of an alert an incident, a command and an answer.
 """
 
 from __future__ import annotations
 
 import http.client
+import itertools
 import os
 import subprocess
 import sys
@@ -22,24 +23,32 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from config import Settings
+from models.steering_order import bucket, group_of
 from playhead.bench.poller import Polled
 from playhead.brokers import client_config, producer_config
 from playhead.engine.local_server import HOST
 from playhead.lab.served_process import ServedProcess
+from playhead.log_reader import read_to_end
 from playhead.topics_admin import TopicsAdmin, wanted
-from topics import CATALOGUE, CDN_NODES, COMMANDS, DEAD_LETTERS, OUTCOMES, STEERING, STEERING_POLLS
+from topics import ALL, ANOMALIES, CDN_NODES, COMMANDS, OUTCOMES, POLICIES, STEERING
+from topics.anomalies import Anomaly, AnomalyKind, Cause, Phase, Severity
 from topics.cdn import NodeReport
 from topics.commands import Command, CommandKind
 from topics.errors import PlayheadError
 from topics.fields import Record, cell_key
+from topics.policies import Policy
 from topics.spec import AnySpec
 from topics.steering import SteeringAnswer
 
-TOPICS = (STEERING, STEERING_POLLS, CATALOGUE, CDN_NODES, COMMANDS, OUTCOMES, DEAD_LETTERS)
+AGENTS = "incidents,policy,cdn"
 CONNECTIONS = 64
 CROWD = 2_000
 REGIONS, DEVICES = 40, 5
 LEASE_S = 3_600
+FIRST_SHARE = 0.01
+OF_CDN = 1e-4
+"""Which part of a CDN's viewers an audience of an alert is: there is to be room elsewhere for all of them."""
+
 CHANGE_TIMEOUT_S = 30.0
 ADMIN_TIMEOUT_S = 30.0
 POLL_S = 0.005
@@ -53,9 +62,9 @@ class SteeringBenchError(PlayheadError):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """From a command published to an answer over HTTP that obeys it."""
+    """From a record published to an answer over HTTP that follows from it."""
 
-    commands: int
+    records: int
     p50_ms: float
     p99_ms: float
     most_ms: float
@@ -69,7 +78,8 @@ class SteeringResult(msgspec.Struct, frozen=True):
     load_s: float
     """From the gateway's start to all cohorts read."""
     answers: Polled
-    change: Change
+    command_to_answer: Change
+    alert_to_answer: Change
     cpus: int
     python: str
 
@@ -90,7 +100,8 @@ def run(
         cohorts: audiences that are told something.
         sites: cache nodes that report.
         rate: polls a second, for `seconds`.
-        commands: how many are published, one after the other, each to an audience of its own.
+        commands: how many are published, one after the other, each to an audience of its own; then as many
+            alerts.
 
     Raises:
         SteeringBenchError: a process ended or did not answer in time; the text has the end of its log.
@@ -99,14 +110,14 @@ def run(
     prefix = f"bench-{int(time.time())}."
     away = settings.model_copy(update={"prefix": prefix})
     admin = TopicsAdmin(client_config(away), away.engine.replication_factor)
-    admin.create(wanted(TOPICS, prefix))
+    admin.create(wanted(ALL, prefix))
     try:
         with TemporaryDirectory(prefix="playhead-bench-") as folder, ExitStack() as stack:
             report(f"publishing {cohorts:,} cohorts and {sites:,} sites")
             _publish(away, STEERING, _cohorts(cohorts, [second, third, first]))
             _publish(away, CDN_NODES, _sites(sites, settings.delivery.order))
             worker = stack.enter_context(
-                _process(away, Path(folder), "worker", "--no-supervise", "--agents", "cdn")
+                _process(away, Path(folder), "worker", "--no-supervise", "--agents", AGENTS)
             )
             gateway = stack.enter_context(_process(away, Path(folder), "gateway", "--parts", "steering"))
             worker.wait_until_ready()
@@ -115,11 +126,24 @@ def run(
             report(f"{rate:,.0f} polls/s for {seconds:.0f} s")
             answers = _poll(gateway, rate, seconds, _crowd(cohorts, second, first))
             report(f"{commands} commands")
-            change = _change(away, gateway, commands, [third, second, first])
+            order = [third, second, first]
+            obeyed = _change(away, gateway, commands, order, COMMANDS, _command)
+            report(f"{commands} alerts")
+            # What the CDNs have room for is believed while it is new.
+            _publish(away, POLICIES, [_policy()])
+            _publish(away, CDN_NODES, _sites(sites, settings.delivery.order))
+            alerted = _change(away, gateway, commands, order, ANOMALIES, _alert)
     finally:
         _delete(away)
     return SteeringResult(
-        cohorts, sites, load_s, answers, change, os.cpu_count() or 1, sys.version.partition(" ")[0]
+        cohorts,
+        sites,
+        load_s,
+        answers,
+        obeyed,
+        alerted,
+        os.cpu_count() or 1,
+        sys.version.partition(" ")[0],
     )
 
 
@@ -199,41 +223,105 @@ def _poll(gateway: ServedProcess, rate: float, seconds: float, crowd: list[tuple
     return msgspec.json.decode(done.stdout, type=Polled)
 
 
-def _change(settings: Settings, gateway: ServedProcess, count: int, order: list[str]) -> Change:
-    """Publish commands one by one, and poll after each until its audience is told so."""
+def _change(
+    settings: Settings,
+    gateway: ServedProcess,
+    count: int,
+    order: list[str],
+    spec: AnySpec,
+    records: Callable[[dict[str, str], list[str]], Iterable[Record]],
+) -> Change:
+    """Publish the first record on each audience, poll until that is sent elsewhere; publish the rest."""
     producer = Producer(producer_config(settings, **{"linger.ms": 0}))
     connection = http.client.HTTPConnection(HOST, gateway.port, timeout=CHANGE_TIMEOUT_S)
     took_ms = []
     for number in range(count):
-        cell = {"isp": f"commanded-{number}"}
-        path = f"/v1/steer?asset=title&viewer=v{number}&isp=commanded-{number}"
-        now_ms = int(1_000 * time.time())
-        command = Command(
-            time_ms=now_ms,
-            id=f"bench-{settings.prefix}{number}",
-            kind=CommandKind.STEER,
-            target=cell_key(cell),
-            generation=now_ms,
-            owner="bench",
-            reason="to see how soon it is obeyed",
-            expires_ms=now_ms + 1_000 * LEASE_S,
-            audience=cell,
-            away_from=order[-1],
-            pathway_priority=order,
-        )
-        path = _followed(connection, path, order[-1])
+        cell = {"isp": f"{spec.name}-{number}"}
+        viewer = _moved_first(cell_key(cell), settings.steering.buckets)
+        path = _followed(connection, f"/v1/steer?asset=title&viewer={viewer}&isp={cell['isp']}", order[-1])
         began_s = time.perf_counter()
-        _send(producer, settings, COMMANDS, command)
+        told = iter(records(cell, order))
+        _send(producer, settings, spec, next(told))
         producer.flush(CHANGE_TIMEOUT_S)
-        while _order(connection, path)[0] != order:
+        while _order(connection, path)[0][0] == order[-1]:
             if time.perf_counter() - began_s > CHANGE_TIMEOUT_S:
                 raise SteeringBenchError(
-                    f"{command.target} was not told of its command:\n{gateway.log_tail()}"
+                    f"{cell_key(cell)} is still sent to {order[-1]}: {_last_outcome(settings)}"
                 )
             time.sleep(POLL_S)
         took_ms.append(1_000 * (time.perf_counter() - began_s))
+        for record in told:
+            _send(producer, settings, spec, record)
+    producer.flush(CHANGE_TIMEOUT_S)
     p50_ms, p99_ms = np.percentile(took_ms, (50, 99))
     return Change(count, float(p50_ms), float(p99_ms), max(took_ms))
+
+
+def _last_outcome(settings: Settings) -> str:
+    told = read_to_end(client_config(settings), OUTCOMES.full_name(settings.prefix))
+    outcomes = [OUTCOMES.decode(each.value()) for each in told]
+    newest = max(outcomes, key=lambda each: each.time_ms, default=None)
+    return newest.reason if newest is not None else "no agent has told an outcome"
+
+
+def _moved_first(audience: str, groups: int) -> str:
+    """Return a viewer who is of the first to be moved: what share that is, is not measured here."""
+    names = (f"v{number}" for number in itertools.count())
+    return next(name for name in names if bucket(str(group_of(name, groups)), audience) < FIRST_SHARE)
+
+
+def _command(cell: dict[str, str], order: list[str]) -> Iterator[Command]:
+    now_ms = int(1_000 * time.time())
+    yield Command(
+        time_ms=now_ms,
+        id=f"bench-{cell_key(cell)}-{now_ms}",
+        kind=CommandKind.STEER,
+        target=cell_key(cell),
+        generation=now_ms,
+        owner="bench",
+        reason="to see how soon it is obeyed",
+        expires_ms=now_ms + 1_000 * LEASE_S,
+        audience=cell,
+        away_from=order[-1],
+        pathway_priority=order,
+    )
+
+
+def _policy() -> Policy:
+    return Policy(
+        time_ms=int(1_000 * time.time()),
+        policy="bench",
+        allows=CommandKind.STEER,
+        dry_run=False,
+        lease_s=LEASE_S,
+    )
+
+
+def _alert(cell: dict[str, str], order: list[str]) -> Iterator[Anomaly]:
+    """Yield trouble of an audience on its CDN, and its end: many at once would be taken for the CDN's."""
+    blamed = {"cdn": order[-1], **cell}
+    cause = Cause(
+        cell=blamed, score=0.9, excess_viewers=900, explained=0.9, contrast="only there", of_cdn=OF_CDN
+    )
+    for phase in (Phase.START, Phase.END):
+        now_ms = int(1_000 * time.time())
+        yield Anomaly(
+            id=f"bench-{cell_key(cell)}-{phase}",
+            time_ms=now_ms,
+            subject=cell_key(blamed),
+            series=f"{cell_key(blamed)}/stalled_ratio",
+            phase=phase,
+            kind=AnomalyKind.STREAMING_QUALITY_DROP,
+            severity=Severity.CRITICAL,
+            score=0.99,
+            confidence=0.99,
+            metric="stalled_ratio",
+            value=0.3,
+            baseline=0.01,
+            cell=blamed,
+            causes=[cause] if phase is Phase.START else [],
+            impact_viewers=900,
+        )
 
 
 def _followed(connection: http.client.HTTPConnection, path: str, first: str) -> str:

@@ -1,4 +1,4 @@
-"""`playhead bench steering`: how fast players are answered, and how soon a command changes their answers."""
+"""`playhead bench steering`: how fast players are answered, and how soon an alert changes their answers."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ def bench_steering(
     sites: Annotated[int, typer.Option(min=1, help="Cache nodes that report.")] = 1_000,
     rate: Annotated[float, typer.Option(min=1, help="Polls a second.")] = 1_000,
     seconds: Annotated[float, typer.Option(min=1, help="... for so long.")] = 20,
-    commands: Annotated[int, typer.Option(min=1, help="Commands whose effect is awaited.")] = 100,
+    commands: Annotated[
+        int, typer.Option(min=1, help="Commands whose effect is awaited, and as many alerts.")
+    ] = 100,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure steering answers over HTTP under load, and the time from a command to a changed answer.
+    """Measure steering answers over HTTP under load, and the time from an alert to a changed answer.
 
     Needs a Kafka: `playhead up`.
 
@@ -46,10 +48,11 @@ def bench_steering(
         print_json(result)
         return
     table = Table("measured", "number", "p50 ms", "p99 ms", "most ms", header_style="bold")
-    answers, change = result.answers, result.change
+    answers, obeyed, alerted = result.answers, result.command_to_answer, result.alert_to_answer
     for name, number, each in (
         (f"answers at {answers.per_s:,.0f}/s", answers.polls, answers),
-        ("command to changed answer", change.commands, change),
+        ("command to changed answer", obeyed.records, obeyed),
+        ("alert to changed answer", alerted.records, alerted),
     ):
         table.add_row(name, f"{number:,}", f"{each.p50_ms:.2f}", f"{each.p99_ms:.2f}", f"{each.most_ms:.2f}")
     people.print(table)
