@@ -1,4 +1,4 @@
-"""A command reaches players over HTTP through a real Kafka, and all are answered meanwhile."""
+"""Commands and alerts reach players over HTTP through a real Kafka, and all are answered meanwhile."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from config import load
 from playhead.bench import steering
 
 
-def test_a_crowd_is_answered_rightly_and_commands_change_their_answers(kafka: Any) -> None:
+def test_a_crowd_is_answered_rightly_and_commands_and_alerts_change_their_answers(kafka: Any) -> None:
     settings = load({"PLAYHEAD_BROKERS": kafka.brokers}).settings
 
     result = steering.run(
@@ -17,4 +17,5 @@ def test_a_crowd_is_answered_rightly_and_commands_change_their_answers(kafka: An
 
     assert result.answers.polls == 300
     assert (result.answers.wrong, result.answers.failed) == (0, 0)
-    assert result.change.commands == 5
+    assert result.command_to_answer.records == 5
+    assert result.alert_to_answer.records == 5
