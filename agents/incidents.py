@@ -8,6 +8,9 @@ look, and to look twice changes nothing.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from functools import cache
+
 import msgspec
 
 from agents.event_clock import EventClock
@@ -37,6 +40,7 @@ from topics.incident_notes import IncidentNote
 from topics.incidents import Incident, IncidentState
 from topics.operator import OperatorAction, OperatorVerb
 from topics.silences import Silence
+from topics.steering import SteeringAnswer
 
 ASK_AGAIN_MS = 2_000
 """A note without effect, as when its owner has just changed, is written again after so long."""
@@ -62,8 +66,17 @@ def attach(app: App, settings: Settings, publish: Publish) -> None:
         return clock.now_ms() or 0
 
     def around(now_ms: int) -> Around:
+        @cache
+        def served() -> dict[str, list[SteeringAnswer]]:
+            """Return the answers by incident: there may be many of both."""
+            found: dict[str, list[SteeringAnswer]] = defaultdict(list)
+            for answer in answers.values():
+                if answer.incident:
+                    found[answer.incident].append(answer)
+            return found
+
         def mitigations_of(incident: Incident) -> list[str]:
-            return in_force(incident, answers.values(), selections.values(), now_ms)
+            return in_force(incident, served().get(incident.incident, ()), selections.values(), now_ms)
 
         return Around(list(silences.values()), Families(incidents.values()), mitigations_of)
 

@@ -16,13 +16,13 @@ from agents.event_clock import EventClock
 from agents.keyed import keep
 from agents.ports import App, Publish
 from config import Settings
-from models.guards import in_force
 from models.incidents.standing import firing_since_ms
 from models.node_health import judged
 from models.obedience import keyring
 from models.policy import Decided, PolicyEngine
 from models.promises import MOVES, Promises
 from models.recent_ids import RecentIds
+from models.served import in_force
 from models.stewardship import Steward
 from models.surroundings import Surroundings
 from topics import (
@@ -65,7 +65,7 @@ def attach(app: App, settings: Settings, publish: Publish) -> None:
             policies=list(policies.values()),
             nodes=[judged(node, settings.health) for node in nodes.values()],
             incidents=list(incidents.values()),
-            answers=promises.with_promised(answers.values(), clock.now_ms() or 0),
+            answers=promises.with_promised(answers, clock.now_ms() or 0),
             selection_of=selections.get,
             incident_of=incidents.get,
             verification_of=verifications.get,
@@ -91,7 +91,7 @@ def attach(app: App, settings: Settings, publish: Publish) -> None:
         known = around()
         due = [command for command in steward.look(known, now_ms) if told.add(command.id)]
         note(due)
-        served = {answer.incident for answer in in_force(known.answers, now_ms)}
+        served = {answer.incident for answer in in_force(known.answers.values(), now_ms)}
         for incident in incidents.values():
             # What has just changed is being decided about.
             quiet = now_ms - incident.time_ms >= retry_ms and now_ms - firing_since_ms(incident) <= oldest_ms

@@ -111,6 +111,8 @@ def backups(
     """
     answers = [answer for answer in answers if answer.away_from]
     left = {answer.away_from for answer in answers}
+    oldest_ms = min(load.oldest_ms for load in loads.values())
+    lately = [answer for answer in answers if _arrived_ms(answer) > oldest_ms]
     demand = _asked_gbps(loads[away_from], most_gbps)
     vessels: dict[str, Vessel] = {}
     fits: dict[str, float] = {}
@@ -128,7 +130,7 @@ def backups(
         if load.ratio >= settings.backup_max_load and cdn not in already:
             said.append(f"{about}: a backup must be below {words.percent(settings.backup_max_load)}")
             continue
-        promised = load.load_gbps + _reserved(load, loads, answers)
+        promised = load.load_gbps + _reserved(load, loads, lately)
         room = max_load * load.capacity_gbps - promised
         fit = min(room / demand, 1.0) if demand > 0 else float(room > 0)
         if fit < settings.least_share:
@@ -156,15 +158,17 @@ def backups(
 
 
 def _reserved(load: CdnLoad, loads: Mapping[str, CdnLoad], answers: Iterable[SteeringAnswer]) -> float:
-    """Return what is on its way to a CDN since its nodes last spoke, in Gb/s.
-
-    Players ask within a TTL and arrive within another: until then a report may show some of them, or none.
-    """
+    """Return what is on its way to a CDN since its nodes last spoke, in Gb/s: some may show, or none."""
     return sum(
         answer.share * part_of(answer, load.cdn) * _asked_gbps(loads[answer.away_from], answer.demand_gbps)
         for answer in answers
-        if answer.away_from in loads and answer.time_ms + 2_000 * answer.ttl_s > load.oldest_ms
+        if answer.away_from in loads and _arrived_ms(answer) > load.oldest_ms
     )
+
+
+def _arrived_ms(answer: SteeringAnswer) -> float:
+    """Return when all whom an answer moves have arrived: they ask within a TTL, and come within another."""
+    return answer.time_ms + 2_000 * answer.ttl_s
 
 
 def _asked_gbps(load: CdnLoad, most_gbps: float | None) -> float:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from models import words
 from models.levers import Lever
+from models.served import Answers, under
 from topics import OUTCOMES
 from topics.commands import Command, CommandKind, Outcome, OutcomeStatus
 from topics.controls import Control
@@ -71,23 +71,17 @@ def dry_run(incident: Incident, policy: Policy, approved: Control | None = None)
     return ""
 
 
-def taken(incident: Incident, lever: Lever, answers: Iterable[SteeringAnswer]) -> Held | None:
+def taken(incident: Incident, lever: Lever, answers: Answers) -> Held | None:
     """Hold where another incident has the audience: it is under one command at a time.
 
     One whose viewers are on their way back to the CDN that fails now gives it up.
     """
-    for answer in in_force(answers, incident.time_ms):
-        another = answer.audience == lever.target and answer.incident != incident.incident
-        if another and not brings_back_to(answer, lever.away_from):
-            return Held(f"{answer.audience} is under command {answer.command_id} already", lever.kind)
-    return None
+    answer = under(answers, lever.target, incident.time_ms)
+    if answer is None or answer.incident == incident.incident or brings_back_to(answer, lever.away_from):
+        return None
+    return Held(f"{answer.audience} is under command {answer.command_id} already", lever.kind)
 
 
 def brings_back_to(under: Command | SteeringAnswer, cdn: str) -> bool:
     """Whether viewers return to `cdn` in steps under a command, or under the answer that obeys it."""
     return bool(under.ramp and cdn) and under.away_from == cdn
-
-
-def in_force(answers: Iterable[SteeringAnswer], now_ms: int) -> list[SteeringAnswer]:
-    """Return the answers whose lease has not run out."""
-    return [each for each in answers if each.expires_ms is not None and each.expires_ms > now_ms]

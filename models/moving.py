@@ -9,9 +9,10 @@ import msgspec
 from config.sections import PolicySettings
 from models import words
 from models.cdn_loads import CdnLoad, backups
-from models.guards import Held, in_force
+from models.guards import Held
 from models.levers import CDN
 from models.node_health import ailing
+from models.served import others
 from models.surroundings import Surroundings
 from topics.commands import Command
 from topics.incidents import Incident
@@ -39,7 +40,6 @@ def within_room(
             f"no load report of {CDN} {away_from} is younger than {age}: how much would move is unknown",
             command.kind,
         )
-    others = [each for each in in_force(around.answers, incident.time_ms) if each.audience != command.target]
     command = msgspec.structs.replace(
         command, demand_gbps=_asked_gbps(lease, incident, command, loads, settings)
     )
@@ -48,7 +48,7 @@ def within_room(
         away_from,
         wanted_share,
         command.limits.max_load,
-        others,
+        others(around.answers, command.target, incident.time_ms),
         settings,
         ailing(around.incidents, command.audience, incident.incident),
         already=_taking(lease, command),

@@ -18,12 +18,13 @@ from config.sections import PolicySettings
 from models import words
 from models.cdn_loads import CdnLoad
 from models.faults import Fault, recognise
-from models.guards import Held, brings_back_to, dry_run, in_force, taken, too_small
+from models.guards import Held, brings_back_to, dry_run, taken, too_small
 from models.leases import command_behind
 from models.levers import CDN, Choice, Lever, choose
 from models.moving import within_room
 from models.obedience import Key, signed
 from models.returning import no_room_back, on_the_way_back
+from models.served import in_force, under
 from models.surroundings import Surroundings, described
 from topics import COMMANDS
 from topics.anomalies import Severity
@@ -128,7 +129,7 @@ class PolicyEngine:
         full = no_room_back(lease, around, incident.time_ms, self._settings)
         if full:
             return _held(decided, incident, Held(f"viewers stay moved: {full}", lease.kind))
-        answer = next((each for each in around.answers if each.audience == lease.target), None)
+        answer = around.answers.get(lease.target)
         flaps = answer.flaps if answer is not None else 0
         command = msgspec.structs.replace(
             on_the_way_back(lease, incident, incident.time_ms, flaps, self._settings),
@@ -375,22 +376,22 @@ def _blank(decided: Decided) -> Decided:
 def _up_to_date(decided: Decided, incident: Incident, around: Surroundings) -> Decided:
     """Return what was decided, with the lease as the actor has it, for it may have been renewed."""
     lease = decided.lease
-    for answer in in_force(around.answers, incident.time_ms):
+    ours = [each for each in around.answers.values() if each.incident == incident.incident]
+    for answer in in_force(ours, incident.time_ms):
         # What the actor is seen to serve may lag behind what was commanded: the newer of the two counts.
         known = decided.generation if lease is None else lease.generation
         same = lease is None or answer.audience == lease.target
-        if same and answer.command_id and answer.incident == incident.incident and answer.generation > known:
+        if same and answer.command_id and answer.generation > known:
             lease = command_behind(answer)
     return msgspec.structs.replace(decided, time_ms=incident.time_ms, lease=lease)
 
 
 def _taking_over(decided: Decided, incident: Incident, lever: Lever, around: Surroundings) -> Decided:
     """Return what was decided, with another incident's way back to the CDN that fails now for its lease."""
-    for answer in in_force(around.answers, incident.time_ms):
-        mine = answer.audience == lever.target and brings_back_to(answer, lever.away_from)
-        if mine and answer.incident != incident.incident:
-            return msgspec.structs.replace(decided, lease=command_behind(answer))
-    return decided
+    answer = under(around.answers, lever.target, incident.time_ms)
+    if answer is None or answer.incident == incident.incident or not brings_back_to(answer, lever.away_from):
+        return decided
+    return msgspec.structs.replace(decided, lease=command_behind(answer))
 
 
 def _held(decided: Decided, incident: Incident, held: Held) -> tuple[Decided, list[Emission]]:
@@ -407,8 +408,5 @@ def _next_generation(decided: Decided, incident: Incident, target: str, around: 
 
 def _served_generation(target: str, around: Surroundings) -> int:
     """Return the newest generation seen to be served to `target`."""
-    served = [answer.generation for answer in around.answers if answer.audience == target]
-    selection = around.selection_of(target)
-    if selection is not None:
-        served.append(selection.generation)
-    return max(served, default=FIRST_GENERATION)
+    served = (around.answers.get(target), around.selection_of(target))
+    return max((each.generation for each in served if each is not None), default=FIRST_GENERATION)

@@ -6,8 +6,9 @@ as obeyed, so that two decisions at once do not share out one room: its audience
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from models.served import Answers
 from topics.commands import Command, CommandKind
 from topics.steering import SteeringAnswer
 
@@ -34,20 +35,35 @@ class Promises:
         elif command.kind in MOVES and not command.dry_run:
             self._given[command.target] = (now_ms, command)
 
-    def with_promised(self, served: Iterable[SteeringAnswer], now_ms: int) -> list[SteeringAnswer]:
+    def with_promised(self, served: Answers, now_ms: int) -> Answers:
         """Return the answers as they will be once every command given has been obeyed.
 
         One whose lease has run out meanwhile stands all the same: what it has replaced is over.
         """
-        answers = {answer.audience: answer for answer in served}
+        promised: dict[str, SteeringAnswer] = {}
         for target, (given_ms, command) in list(self._given.items()):
-            known = answers.get(target)
+            known = served.get(target)
             obeyed = known is not None and known.generation >= command.generation
             if obeyed or now_ms - given_ms >= self._within_ms:
                 del self._given[target]
             else:
-                answers[target] = _answer(command, known.flaps if known is not None else 0, self._ttl_s)
-        return list(answers.values())
+                promised[target] = _answer(command, known.flaps if known is not None else 0, self._ttl_s)
+        return _Promised(served, promised) if promised else served
+
+
+class _Promised:
+    """Implements `Answers`: what is promised, in place of what is served."""
+
+    def __init__(self, served: Answers, promised: Mapping[str, SteeringAnswer]) -> None:
+        self._served = served
+        self._promised = promised
+
+    def get(self, audience: str, /) -> SteeringAnswer | None:
+        return self._promised.get(audience) or self._served.get(audience)
+
+    def values(self) -> Iterable[SteeringAnswer]:
+        stay = [each for each in self._served.values() if each.audience not in self._promised]
+        return [*stay, *self._promised.values()]
 
 
 def _answer(command: Command, flaps: int, ttl_s: float) -> SteeringAnswer:

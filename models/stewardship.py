@@ -24,11 +24,11 @@ import msgspec
 from config.sections import PolicySettings
 from models import words
 from models.cdn_loads import Backups, backups
-from models.guards import in_force
 from models.leases import command_behind, kind_of
 from models.node_health import ailing
 from models.obedience import Key, signed
 from models.returning import lost_to, no_room_back, nodes_down, on_the_way_back
+from models.served import in_force, others
 from models.surroundings import Surroundings, described
 from topics.commands import Command, CommandKind
 from topics.controls import ControlVerb
@@ -54,13 +54,15 @@ class Steward:
     def look(self, around: Surroundings, now_ms: int) -> list[Command]:
         """Return the commands that are due by `now_ms`."""
         due = []
-        served = list(around.answers)
-        for answer in served:
-            command = self.next(answer, replace(around, answers=served), now_ms)
+        leases = [each for each in in_force(around.answers.values(), now_ms) if each.command_id]
+        served = {answer.audience: answer for answer in leases}
+        around = replace(around, answers=served)
+        for answer in leases:
+            command = self.next(answer, around, now_ms)
             if command is not None:
                 due.append(command)
                 # What one audience is promised now is not there for the next.
-                served = [_as_served(command, each) if each is answer else each for each in served]
+                served[answer.audience] = _as_served(command, answer)
         return due
 
     def next(  # noqa: PLR0911 the rules stand side by side, in their order
@@ -183,7 +185,6 @@ class Steward:
         away = loads.get(answer.away_from)
         if away is None:
             return None
-        others = [each for each in in_force(around.answers, now_ms) if each.audience != answer.audience]
         max_load = min(policy.limits.max_load, self._settings.target_max_load)
         arrived_ms = answer.time_ms + int(2_000 * answer.ttl_s)
         backup_loads = [load for cdn, load in loads.items() if cdn in answer.pathway_priority[:-1]]
@@ -199,7 +200,7 @@ class Steward:
             answer.away_from,
             of_left,
             max_load,
-            others,
+            others(around.answers, answer.audience, now_ms),
             self._settings,
             ill,
             already=so_far,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from config.sections import PolicySettings
 from models import words
 from models.cdn_loads import CdnLoad, cdn_loads
+from models.served import Answers
 from topics.cdn import NodeReport
 from topics.controls import Control, ControlVerb, control_key
 from topics.incidents import Incident
@@ -27,7 +28,7 @@ class Surroundings:
     nodes: Sequence[NodeReport] = ()
     incidents: Sequence[Incident] = ()
     """All that are known; those that last tell which CDNs viewers ail on."""
-    answers: Sequence[SteeringAnswer] = ()
+    answers: Answers = field(default_factory=dict[str, SteeringAnswer])
     """The steering being served to every audience."""
     selection_of: Callable[[str], PipelineSelection | None] = lambda stream: None
     incident_of: Callable[[str], Incident | None] = lambda incident: None

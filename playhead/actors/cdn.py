@@ -32,12 +32,12 @@ def attach(app: App, settings: Settings, publish: Publish) -> None:
     async def end_leases() -> None:
         """Command the resume of every lease that has run out; said twice it has the same id."""
         served = list(answers.values())
-        for answer in served:
-            clock.see(answer.time_ms)
+        if served:
+            clock.see(max(answer.time_ms for answer in served))
         now_ms = clock.now_ms()
         if now_ms is None:
             return
-        ended = (lapsed(answer, now_ms, key) for answer in served)
+        ended = (lapsed(answer, now_ms, key) for answer in served if answer.command_id)
         await publish([Emission(COMMANDS, command) for command in ended if command is not None])
 
     app.timer(settings.actors.lease_check_s)(end_leases)

@@ -178,6 +178,7 @@ def _cohorts(count: int, order: list[str]) -> Iterator[SteeringAnswer]:
             away_from=order[-1] if number % 2 else "",
             ttl_s=10,
             generation=1,
+            command_id=f"moved-{number}" if number % 2 else "",
             expires_ms=now_ms + 1_000 * LEASE_S if number % 2 else None,
         )
 

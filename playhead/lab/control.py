@@ -165,7 +165,7 @@ class ControlRoom:
             policies=self.policies,
             nodes=self._nodes,
             incidents=list(self.incidents.values()),
-            answers=list(self.answers.values()),
+            answers=dict(self.answers),
             incident_of=self.incidents.get,
             verification_of=self.verifications.get,
             pulse=self._pulse,

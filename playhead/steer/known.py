@@ -63,7 +63,7 @@ class Known:
             policies=list(self.policies.values()) if policies is None else policies,
             nodes=[judged(node, settings.health) for node in self.nodes.values()],
             incidents=list(self.incidents.values()),
-            answers=list(self.answers.values()),
+            answers=self.answers,
             selection_of=self.selections.get,
             incident_of=self.incidents.get,
             verification_of=self.verifications.get,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from config import Settings
-from models.guards import in_force
+from models.served import in_force
 from models.steering_order import share_at
 from playhead.steer.known import Known
 from topics.commands import OutcomeStatus

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 
 from config import Settings
-from models.guards import in_force
 from models.policy import PolicyEngine
+from models.served import in_force
 from models.stewardship import Steward
 from playhead.steer.known import Known
 from topics import POLICIES, ContractError

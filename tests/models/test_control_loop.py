@@ -81,7 +81,7 @@ class ControlLoop(RuleBasedStateMachine):
         return Surroundings(
             policies=self.policies,
             nodes=list(self.nodes.values()),
-            answers=list(self.answers.values()),
+            answers=dict(self.answers),
             incident_of=self.newest.get,
             verification_of=self.verifications.get,
             control_of=self.controls.get,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from serving import serving
 
 from config import load
-from models.guards import dry_run, in_force, taken, too_small
+from models.guards import dry_run, taken, too_small
 from models.levers import choose
 from models.surroundings import Surroundings, described
 from topics.anomalies import AnomalyKind, Severity
@@ -98,15 +99,9 @@ def test_a_persons_word_passes_the_blast_radius_and_nothing_else() -> None:
 
 
 def test_an_audience_under_another_incidents_lease_is_taken() -> None:
-    assert taken(incident(), LEVER, [answer("i0", NOW_MS + 1)]) is not None
-    assert taken(incident(), LEVER, [answer("i1", NOW_MS + 1)]) is None
-    assert taken(incident(), LEVER, [answer("i0", NOW_MS)]) is None
-
-
-def test_only_a_lease_that_lasts_is_in_force() -> None:
-    answers = [answer("a", NOW_MS), answer("b", NOW_MS + 1), answer("c", None)]
-
-    assert [each.incident for each in in_force(answers, NOW_MS)] == ["b"]
+    assert taken(incident(), LEVER, serving(answer("i0", NOW_MS + 1))) is not None
+    assert taken(incident(), LEVER, serving(answer("i1", NOW_MS + 1))) is None
+    assert taken(incident(), LEVER, serving(answer("i0", NOW_MS))) is None
 
 
 @pytest.mark.parametrize(

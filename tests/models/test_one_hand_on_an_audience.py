@@ -50,7 +50,7 @@ def commands(about: Incident, around: Surroundings) -> list[Command]:
 
 
 def around(promises: Promises | None = None, **given: object) -> Surroundings:
-    answers = promises.with_promised([], NOW_MS) if promises is not None else []
+    answers = promises.with_promised({}, NOW_MS) if promises is not None else {}
     return Surroundings(policies=[ALLOWS], nodes=NODES, answers=answers, **given)  # type: ignore[arg-type]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 import pytest
+from serving import serving
 
 from config import load
 from models.obedience import is_genuine
@@ -374,7 +375,7 @@ def test_an_audience_wider_than_its_cause_counts_with_all_of_its_cdn(also: dict[
 def test_a_cdn_that_others_are_steered_away_from_is_no_backup() -> None:
     left = answer(audience="isp=9", incident="other", away_from="5", pathway_priority=["6", "5"])
 
-    (command,) = decided(incident(), replace(AROUND, answers=[left])).commands
+    (command,) = decided(incident(), replace(AROUND, answers=serving(left))).commands
 
     assert command.pathway_priority == ["6", "7"]
 
@@ -391,7 +392,9 @@ def test_room_promised_is_taken_until_those_who_were_moved_have_arrived(
         time_ms=NOW_MS + since_report_ms,
     )
 
-    (command,) = decided(incident(), replace(AROUND, answers=[promised], nodes=AROUND.nodes[:2])).commands
+    (command,) = decided(
+        incident(), replace(AROUND, answers=serving(promised), nodes=AROUND.nodes[:2])
+    ).commands
 
     assert command.share == pytest.approx(share)
 
@@ -425,7 +428,7 @@ def test_peers_are_not_sent_to_cdns_that_are_full(nodes: Sequence[NodeReport], w
 
 
 def test_an_audience_under_another_incidents_command_is_left_to_it() -> None:
-    desk = decided(incident(), replace(AROUND, answers=[answer(incident="other")]))
+    desk = decided(incident(), replace(AROUND, answers=serving(answer(incident="other"))))
 
     assert desk.commands == []
     assert desk.held[0].reason == "isp=3 is under command c1 already"
@@ -438,7 +441,7 @@ def test_an_audience_on_its_way_back_to_the_cdn_that_fails_anew_is_taken_over_as
         incident="other", share=0.6, ramp=[RampStep(at_ms=NOW_MS + 1, share=0.3)], expires_ms=NOW_MS + 60_000
     )
 
-    desk = decided(incident(), replace(AROUND, answers=[way_back]))
+    desk = decided(incident(), replace(AROUND, answers=serving(way_back)))
 
     (command,) = desk.commands
     assert (command.share, command.ramp) == (pytest.approx(0.6), [])
@@ -447,7 +450,7 @@ def test_an_audience_on_its_way_back_to_the_cdn_that_fails_anew_is_taken_over_as
 def test_an_audience_on_its_way_back_to_another_cdn_is_left_to_it() -> None:
     way_back = answer(incident="other", away_from="5", ramp=[RampStep(at_ms=NOW_MS + 1, share=0.3)])
 
-    assert decided(incident(), replace(AROUND, answers=[way_back])).commands == []
+    assert decided(incident(), replace(AROUND, answers=serving(way_back))).commands == []
 
 
 # -- as the incident goes on ------------------------------------------------------------------------------
@@ -504,7 +507,7 @@ def test_a_lease_that_was_renewed_is_widened_and_undone_by_its_newest_name() -> 
     desk = Desk().after(incident(0))
     renewed = answer(command_id="renewal", generation=NOW_MS + 1, expires_ms=NOW_MS + 30 * MINUTE_MS)
     nodes = [replace_time(each, 20) for each in AROUND.nodes]
-    desk.around = replace(AROUND, answers=[renewed], nodes=nodes)
+    desk.around = replace(AROUND, answers=serving(renewed), nodes=nodes)
 
     desk.after(incident(20, severity=Severity.CRITICAL))
     assert desk.commands[-1].share == pytest.approx(0.2)
@@ -516,13 +519,15 @@ def test_a_lease_that_was_renewed_is_widened_and_undone_by_its_newest_name() -> 
         expires_ms=NOW_MS + 40 * MINUTE_MS,
     )
     nodes = [replace_time(each, 30) for each in AROUND.nodes]
-    desk.around = replace(AROUND, answers=[again], nodes=nodes)
+    desk.around = replace(AROUND, answers=serving(again), nodes=nodes)
     assert desk.after(resolved(30)).commands[-1].share == pytest.approx(0.3)
 
 
 def test_an_answer_older_than_the_command_says_nothing_about_its_lease() -> None:
     desk = Desk().after(incident(0))
-    desk.around = replace(AROUND, answers=[answer(share=0.3, command_id="earlier", generation=NOW_MS - 1)])
+    desk.around = replace(
+        AROUND, answers=serving(answer(share=0.3, command_id="earlier", generation=NOW_MS - 1))
+    )
 
     assert desk.after(resolved(1)).commands[-1].share == desk.commands[0].share
 
@@ -590,7 +595,7 @@ def test_viewers_of_a_resolved_incident_return_in_steps() -> None:
 @pytest.mark.parametrize(("flaps", "times"), [(0, 1), (1, 2), (3, 8), (50, 16)])
 def test_an_audience_that_flaps_returns_more_slowly(flaps: int, times: int) -> None:
     desk = Desk().after(incident(0))
-    desk.around = replace(AROUND, answers=[answer(generation=NOW_MS + 1, flaps=flaps)])
+    desk.around = replace(AROUND, answers=serving(answer(generation=NOW_MS + 1, flaps=flaps)))
 
     back = desk.after(resolved(3)).commands[-1]
 
@@ -608,7 +613,7 @@ def test_what_is_bad_again_on_the_way_back_is_moved_as_far_as_before_at_once() -
         ramp=back.ramp,
         expires_ms=back.expires_ms,
     )
-    desk.around = replace(AROUND, answers=[on_the_way])
+    desk.around = replace(AROUND, answers=serving(on_the_way))
 
     again = desk.after(incident(4, state=IncidentState.REOPENED)).commands[-1]
 
@@ -643,7 +648,7 @@ def test_records_older_than_what_was_decided_about_change_nothing() -> None:
 def test_a_generation_is_above_all_that_the_target_has_had() -> None:
     earlier = answer(command_id="", incident="", expires_ms=None, generation=NOW_MS + 7)
 
-    (command,) = decided(incident(), replace(AROUND, answers=[earlier])).commands
+    (command,) = decided(incident(), replace(AROUND, answers=serving(earlier))).commands
 
     assert command.generation == NOW_MS + 8
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from serving import serving
 
 from models.promises import Promises
 from topics.commands import Command, CommandKind
@@ -50,7 +51,7 @@ def promises(*commands: Command) -> Promises:
 
 
 def test_a_command_counts_as_served_before_it_is_seen() -> None:
-    (answer,) = promises(command()).with_promised([served(3)], 1_500)
+    (answer,) = promises(command()).with_promised(serving(served(3)), 1_500).values()
 
     assert (answer.audience, answer.share, answer.away_from) == ("isp=3", 0.3, "7")
     assert (answer.command_id, answer.incident, answer.flaps) == ("c1", "i1", 2)
@@ -59,20 +60,20 @@ def test_a_command_counts_as_served_before_it_is_seen() -> None:
 def test_what_is_served_counts_once_it_is_as_new() -> None:
     newer = served(7)
 
-    assert promises(command()).with_promised([newer], 1_500) == [newer]
+    assert promises(command()).with_promised(serving(newer), 1_500) == serving(newer)
 
 
 def test_a_command_not_seen_for_long_was_refused_and_is_forgotten() -> None:
     kept = promises(command())
 
-    assert kept.with_promised([], 1_000 + int(1_000 * WITHIN_S)) == []
-    assert kept.with_promised([], 1_500) == []
+    assert kept.with_promised({}, 1_000 + int(1_000 * WITHIN_S)) == {}
+    assert kept.with_promised({}, 1_500) == {}
 
 
 def test_a_command_that_runs_out_unseen_does_not_bring_back_what_it_replaced() -> None:
     kept = promises(command(expires_ms=1_800))
 
-    (answer,) = kept.with_promised([served(3)], 2_000)
+    (answer,) = kept.with_promised(serving(served(3)), 2_000).values()
 
     assert (answer.generation, answer.expires_ms) == (7, 1_800)
 
@@ -80,5 +81,5 @@ def test_a_command_that_runs_out_unseen_does_not_bring_back_what_it_replaced() -
 def test_a_dry_run_promises_nothing_and_a_resume_ends_what_was_promised() -> None:
     resume = msgspec.structs.replace(command(), kind=CommandKind.RESUME)
 
-    assert promises(command(dry_run=True)).with_promised([], 1_500) == []
-    assert promises(command(), resume).with_promised([], 1_500) == []
+    assert promises(command(dry_run=True)).with_promised({}, 1_500) == {}
+    assert promises(command(), resume).with_promised({}, 1_500) == {}

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from serving import serving
 
 from config import load
 from models.leases import lapsed
@@ -317,7 +318,7 @@ def incident(state: IncidentState = IncidentState.OPEN) -> Incident:
 def renewed(
     answer: SteeringAnswer, known: Incident | None, policies: list[Policy], now_ms: int
 ) -> Command | None:
-    around = Surroundings(policies=policies, answers=[answer], incident_of=lambda _: known)
+    around = Surroundings(policies=policies, answers=serving(answer), incident_of=lambda _: known)
     return Steward(SETTINGS, "").next(answer, around, now_ms)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from serving import serving
 
 from config import load
 from models.obedience import is_genuine
@@ -116,7 +117,7 @@ def around(
     fields: dict[str, object] = {
         "policies": [POLICY],
         "nodes": [node("5"), node("7")],
-        "answers": [answer()],
+        "answers": serving(answer()),
         "incident_of": {"i1": known}.get,
         "verification_of": {"isp=3": found}.get,
         "control_of": said.get,
@@ -153,9 +154,9 @@ def test_no_widening_goes_beyond_the_policy_the_control_or_one_step() -> None:
     wide = answer(share=0.4)
     full = msgspec.structs.replace(POLICY, limits=Limits(max_share=1.0))
 
-    (within_policy,) = due(around(found=verified(Verdict.HELPED), answers=[wide]))
+    (within_policy,) = due(around(found=verified(Verdict.HELPED), answers=serving(wide)))
     (within_control,) = due(
-        around(found=verified(Verdict.HELPED), answers=[answer(share=0.6)], policies=[full])
+        around(found=verified(Verdict.HELPED), answers=serving(answer(share=0.6)), policies=[full])
     )
 
     assert within_policy.share == pytest.approx(0.5)
@@ -230,7 +231,7 @@ def test_viewers_stay_while_their_cdn_has_no_room_for_them() -> None:
 def test_the_way_back_goes_on_by_itself() -> None:
     on_the_way = answer(ramp=[RampStep(at_ms=NOW_MS, share=0.05)])
 
-    assert due(around(lasting=incident(IncidentState.RESOLVED), answers=[on_the_way])) == []
+    assert due(around(lasting=incident(IncidentState.RESOLVED), answers=serving(on_the_way))) == []
 
 
 def test_a_lease_is_renewed_before_it_ends_but_not_without_leave_nor_for_ever() -> None:
@@ -254,7 +255,9 @@ def test_two_audiences_widened_at_once_share_the_room_there_is() -> None:
     others = {"i1": incident(), "i2": incident(incident="i2", cause={"cdn": "7", "isp": "4"})}
     tight = [node("5", 0.69), node("7", 0.95)]
 
-    commands = due(around(answers=both, nodes=tight, verification_of=found.get, incident_of=others.get))
+    commands = due(
+        around(answers=serving(*both), nodes=tight, verification_of=found.get, incident_of=others.get)
+    )
 
     more_gbps = sum(command.share - 0.1 for command in commands) * 95
     assert commands, "there is some room"
@@ -262,9 +265,9 @@ def test_two_audiences_widened_at_once_share_the_room_there_is() -> None:
 
 
 def test_a_backup_that_takes_viewers_already_may_be_driven_above_where_one_may_begin() -> None:
-    serving = [node("5", 0.74), node("6", 0.74), node("7")]
+    carrying = [node("5", 0.74), node("6", 0.74), node("7")]
 
-    (command,) = due(around(found=verified(Verdict.HELPED), nodes=serving))
+    (command,) = due(around(found=verified(Verdict.HELPED), nodes=carrying))
 
     assert command.pathway_priority == ["5", "7"], "6 may not begin at 74 %"
     assert command.share == pytest.approx(0.2)
@@ -275,12 +278,12 @@ def test_what_dead_nodes_have_lost_is_moved_once_there_is_room_whatever_viewers_
     nodes = [node("5"), node("7", 0.6), node("7", 0.0, node="7-2", healthy=False)]
 
     (first,) = due(around(nodes=nodes))
-    (last,) = due(around(nodes=nodes, answers=[answer(share=0.4)]))
+    (last,) = due(around(nodes=nodes, answers=serving(answer(share=0.4))))
 
     assert first.share == pytest.approx(0.2)
     assert last.share == pytest.approx(0.5)
     assert "nodes of 7 that carry 100 Gb/s are down still" in first.reason
-    assert due(around(nodes=nodes, answers=[answer(share=0.5)])) == []
+    assert due(around(nodes=nodes, answers=serving(answer(share=0.5)))) == []
 
 
 def test_resolved_with_nodes_down_the_rest_is_moved_too() -> None:
