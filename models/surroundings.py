@@ -36,6 +36,10 @@ class Surroundings:
     control_of: Callable[[str], Control | None] = lambda control: None
     pulse: Pulse | None = None
     """The newest window seen whole; absent where playback is not watched."""
+    _loads: dict[tuple[float, ...], dict[str, CdnLoad]] = field(
+        default_factory=dict[tuple[float, ...], dict[str, CdnLoad]], init=False, repr=False, compare=False
+    )
+    """Worked out once for all who ask at one time: there may be a thousand nodes, and as many leases."""
 
     def said(self, verb: ControlVerb, now_ms: int, incident: str = "") -> Control | None:
         """Return a person's word that holds now."""
@@ -56,8 +60,13 @@ class Surroundings:
 
     def loads(self, now_ms: int, settings: PolicySettings) -> dict[str, CdnLoad]:
         """Return the load of each CDN whose nodes have spoken lately."""
-        max_age_ms = 1_000 * settings.max_report_age_s
-        return cdn_loads(self.nodes, now_ms, max_age_ms, self.pulse, settings.viewer_load_margin)
+        asked = (now_ms, settings.max_report_age_s, settings.viewer_load_margin)
+        if asked not in self._loads:
+            max_age_ms = 1_000 * settings.max_report_age_s
+            self._loads[asked] = cdn_loads(
+                self.nodes, now_ms, max_age_ms, self.pulse, settings.viewer_load_margin
+            )
+        return self._loads[asked]
 
     def failed(self, audience: str, incident: str) -> Verification | None:
         """Return the verification that says a move of `audience` for `incident` did not help."""

@@ -62,6 +62,12 @@ async def run(
     """
     pipeline = build(settings, client, cache, names)
     spare_batches(settings.engine.young_objects)
+
+    def told(port: int) -> None:
+        # By now the views hold all there was, maybe 100,000 answers: to search them takes half a second.
+        spare_batches(settings.engine.young_objects)
+        ready(port)
+
     health = HealthServer(settings, pipeline.apps)
     starting: asyncio.Future[Any] | None = None
     try:
@@ -69,7 +75,7 @@ async def run(
         log.info("starting", agents=[app.agent_name for app in pipeline.apps], port=port)
         if await _prepare(settings, client, pipeline, stop):
             starting = asyncio.gather(*(app.maybe_start() for app in pipeline.apps))
-            await _watch(pipeline, starting, stop, lambda: ready(port))
+            await _watch(pipeline, starting, stop, lambda: told(port))
     finally:
         if starting is not None:
             starting.cancel()

@@ -52,11 +52,13 @@ def derive_id(*causes: object) -> str:
     return blake2b(text.encode(), digest_size=12).hexdigest()
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What every record has: when it happened, and an id derived from its causes.
 
     Records that come from outside in great number (samples, beats) may leave `id` empty: topic, partition
     and offset identify them.
+
+    None is part of a cycle, so that Python's collector need not follow them: there may be 100,000 of them.
     """
 
     time_ms: EpochMs

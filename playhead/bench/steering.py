@@ -45,6 +45,7 @@ CONNECTIONS = 64
 CROWD = 2_000
 REGIONS, DEVICES = 40, 5
 LEASE_S = 3_600
+MOVED_S_AGO = 60
 FIRST_SHARE = 0.01
 OF_CDN = 1e-4
 """Which part of a CDN's viewers an audience of an alert is: there is to be room elsewhere for all of them."""
@@ -166,12 +167,14 @@ def _cell(number: int) -> dict[str, str]:
 
 
 def _cohorts(count: int, order: list[str]) -> Iterator[SteeringAnswer]:
-    """Yield a word on each cohort: all of every other one are moved, of the rest nobody."""
+    """Yield a word on each cohort: all of every other one have been moved, of the rest nobody."""
     now_ms = int(1_000 * time.time())
+    # Long enough ago to have arrived: else all room would be kept for them.
+    moved_ms = now_ms - 1_000 * MOVED_S_AGO
     for number in range(count):
         cell = _cell(number)
         yield SteeringAnswer(
-            time_ms=now_ms,
+            time_ms=moved_ms,
             audience=cell_key(cell),
             cell=cell,
             pathway_priority=order if number % 2 else [],
