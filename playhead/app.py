@@ -46,6 +46,7 @@ from topics.spec import AnySpec, TopicSpec
 
 FINISH_TIMEOUT_S = 5.0
 FINISH_POLL_S = 0.01
+FETCH_WAIT_MS = 200
 
 Attach = Callable[[App, Settings, Publish], None]
 
@@ -165,6 +166,7 @@ class PlayheadApp(faust.App):  # type: ignore[misc]
                 await consumer.seek_wait(await consumer.earliest_offsets(*fresh))
 
         consumer.perform_seek = perform_seek
+        _ask_again_soon(consumer._thread)
         return consumer
 
     async def _consumer_wait_empty(self, consumer: Any, _: Any) -> None:
@@ -266,3 +268,20 @@ def build(settings: Settings, client: Mapping[str, Any], cache: Cache, names: Se
         attach(app, settings, publisher)
         apps.append(app)
     return Pipeline(apps, publisher)
+
+
+def _ask_again_soon(thread: Any) -> None:
+    """Make a consumer's fetches short.
+
+    While a partition's records are being handed over, the next fetch is under way without it. Faust lets the
+    broker keep such a fetch for 1.5 s where the other partitions have nothing: as long a record waits that
+    comes to the same partition soon after another.
+    """
+    create = thread._create_worker_consumer
+
+    def create_impatient(transport: Any) -> Any:
+        consumer = create(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
+
+    thread._create_worker_consumer = create_impatient
