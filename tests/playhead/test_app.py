@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from config import load
-from playhead.app import PlayheadApp
+from playhead.app import FETCH_WAIT_MS, PlayheadApp
 from playhead.cache import MemoryCache
 
 
@@ -24,3 +24,13 @@ def test_a_request_may_take_as_long_as_a_session(session_timeout_s: str, tmp_pat
 
     assert app.conf.broker_session_timeout == float(session_timeout_s)
     assert app.conf.broker_request_timeout >= app.conf.broker_session_timeout
+
+
+async def test_a_fetch_without_the_partition_of_the_newest_record_is_short(tmp_path: Path) -> None:
+    settings = load({"PLAYHEAD_DATA_DIR": str(tmp_path)}).settings
+    app = PlayheadApp("incidents", settings, {"bootstrap.servers": "127.0.0.1:1"}, MemoryCache(10))
+
+    thread = app._new_consumer()._thread
+    consumer = thread._create_worker_consumer(app.transport)
+
+    assert consumer._fetch_max_wait_ms == FETCH_WAIT_MS
