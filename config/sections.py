@@ -45,6 +45,7 @@ class EngineSettings(Section):
     batch_max_bytes: PositiveInt
     batch_wait_ms: NonNegativeFloat
     fetch_wait_ms: PositiveInt
+    agent_fetch_wait_ms: PositiveInt
     session_timeout_s: Annotated[float, Field(ge=1)]
     fetch_min_bytes: PositiveInt
     fetch_max_bytes: PositiveInt

@@ -46,7 +46,6 @@ from topics.spec import AnySpec, TopicSpec
 
 FINISH_TIMEOUT_S = 5.0
 FINISH_POLL_S = 0.01
-FETCH_WAIT_MS = 200
 
 Attach = Callable[[App, Settings, Publish], None]
 
@@ -166,7 +165,7 @@ class PlayheadApp(faust.App):  # type: ignore[misc]
                 await consumer.seek_wait(await consumer.earliest_offsets(*fresh))
 
         consumer.perform_seek = perform_seek
-        _ask_again_soon(consumer._thread)
+        _ask_again_within(self._settings.engine.agent_fetch_wait_ms, consumer._thread)
         return consumer
 
     async def _consumer_wait_empty(self, consumer: Any, _: Any) -> None:
@@ -270,7 +269,7 @@ def build(settings: Settings, client: Mapping[str, Any], cache: Cache, names: Se
     return Pipeline(apps, publisher)
 
 
-def _ask_again_soon(thread: Any) -> None:
+def _ask_again_within(wait_ms: int, thread: Any) -> None:
     """Make a consumer's fetches short.
 
     While a partition's records are being handed over, the next fetch is under way without it. Faust lets the
@@ -281,7 +280,7 @@ def _ask_again_soon(thread: Any) -> None:
 
     def create_impatient(transport: Any) -> Any:
         consumer = create(transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        consumer._fetch_max_wait_ms = wait_ms
         return consumer
 
     thread._create_worker_consumer = create_impatient

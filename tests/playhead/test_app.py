@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from config import load
-from playhead.app import FETCH_WAIT_MS, PlayheadApp
+from playhead.app import PlayheadApp
 from playhead.cache import MemoryCache
 
 
@@ -27,10 +27,12 @@ def test_a_request_may_take_as_long_as_a_session(session_timeout_s: str, tmp_pat
 
 
 async def test_a_fetch_without_the_partition_of_the_newest_record_is_short(tmp_path: Path) -> None:
-    settings = load({"PLAYHEAD_DATA_DIR": str(tmp_path)}).settings
+    settings = load(
+        {"PLAYHEAD_DATA_DIR": str(tmp_path), "PLAYHEAD_ENGINE__AGENT_FETCH_WAIT_MS": "70"}
+    ).settings
     app = PlayheadApp("incidents", settings, {"bootstrap.servers": "127.0.0.1:1"}, MemoryCache(10))
 
     thread = app._new_consumer()._thread
     consumer = thread._create_worker_consumer(app.transport)
 
-    assert consumer._fetch_max_wait_ms == FETCH_WAIT_MS
+    assert consumer._fetch_max_wait_ms == 70
