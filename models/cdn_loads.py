@@ -112,7 +112,7 @@ def backups(
     answers = [answer for answer in answers if answer.away_from]
     left = {answer.away_from for answer in answers}
     oldest_ms = min(load.oldest_ms for load in loads.values())
-    lately = [answer for answer in answers if _arrived_ms(answer) > oldest_ms]
+    lately = [answer for answer in answers if arrived_ms(answer) > oldest_ms]
     demand = _asked_gbps(loads[away_from], most_gbps)
     vessels: dict[str, Vessel] = {}
     fits: dict[str, float] = {}
@@ -162,11 +162,11 @@ def _reserved(load: CdnLoad, loads: Mapping[str, CdnLoad], answers: Iterable[Ste
     return sum(
         answer.share * part_of(answer, load.cdn) * _asked_gbps(loads[answer.away_from], answer.demand_gbps)
         for answer in answers
-        if answer.away_from in loads and _arrived_ms(answer) > load.oldest_ms
+        if answer.away_from in loads and arrived_ms(answer) > load.oldest_ms
     )
 
 
-def _arrived_ms(answer: SteeringAnswer) -> float:
+def arrived_ms(answer: SteeringAnswer) -> float:
     """Return when all whom an answer moves have arrived: they ask within a TTL, and come within another."""
     return answer.time_ms + 2_000 * answer.ttl_s
 

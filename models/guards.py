@@ -82,6 +82,6 @@ def taken(incident: Incident, lever: Lever, answers: Answers) -> Held | None:
     return Held(f"{answer.audience} is under command {answer.command_id} already", lever.kind)
 
 
-def brings_back_to(under: Command | SteeringAnswer, cdn: str) -> bool:
+def brings_back_to(lease: Command | SteeringAnswer, cdn: str) -> bool:
     """Whether viewers return to `cdn` in steps under a command, or under the answer that obeys it."""
-    return bool(under.ramp and cdn) and under.away_from == cdn
+    return bool(lease.ramp and cdn) and lease.away_from == cdn

@@ -23,7 +23,7 @@ import msgspec
 
 from config.sections import PolicySettings
 from models import words
-from models.cdn_loads import Backups, backups
+from models.cdn_loads import Backups, arrived_ms, backups
 from models.leases import command_behind, kind_of
 from models.node_health import ailing
 from models.obedience import Key, signed
@@ -186,9 +186,8 @@ class Steward:
         if away is None:
             return None
         max_load = min(policy.limits.max_load, self._settings.target_max_load)
-        arrived_ms = answer.time_ms + int(2_000 * answer.ttl_s)
         backup_loads = [load for cdn, load in loads.items() if cdn in answer.pathway_priority[:-1]]
-        if not all(load.oldest_ms >= arrived_ms for load in backup_loads):
+        if not all(load.oldest_ms >= arrived_ms(answer) for load in backup_loads):
             return None
         # What is left on the sick CDN is all that can still come: it was measured after the others had left.
         left = wanted - answer.share
